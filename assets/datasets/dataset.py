@@ -1,0 +1,110 @@
+"""The asset `dataset`: a task's files, validated, normalised, split and snapshotted."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from assets.datasets.quality import (
+    Finding,
+    balance_finding,
+    duplicates_finding,
+    leakage_finding,
+    near_leakage_finding,
+    schema_finding,
+)
+from assets.failures import clear_failures
+from assets.partitions import tasks_partitions
+from assets.presentation.charts import count_chart
+from assets.presentation.tables import markdown_table
+from domain.contracts import OutputContract
+from domain.dataset import DatasetVersion
+from resources.catalog.snapshot import Snapshot, take_snapshot
+from resources.catalog_resource import CatalogResource
+from resources.database_resource import DatabaseResource
+from resources.storage.datasets import DatasetStore
+from resources.storage_resource import StorageResource
+
+PREVIEW_ROWS = 8
+QUARANTINE_ROWS = 20
+
+CHECKS = [
+    dg.AssetCheckSpec("schema", asset="dataset", description="Every row has the declared columns and answers."),
+    dg.AssetCheckSpec("duplicate_rows", asset="dataset", description="No row stands twice."),
+    dg.AssetCheckSpec("split_leakage", asset="dataset", blocking=True, description="No input is in two splits."),
+    dg.AssetCheckSpec(
+        "near_leakage", asset="dataset", description="No test row is a train row with other punctuation."
+    ),
+    dg.AssetCheckSpec("label_balance", asset="dataset", description="Every label has rows to learn from."),
+]
+
+
+@dg.asset(
+    partitions_def=tasks_partitions,
+    group_name="datasets",
+    kinds={"parquet"},
+    check_specs=CHECKS,
+    code_version="1",
+    description=(
+        "The rows of a task: its source file and everything dropped into `landing/<task>/`, validated, normalised and "
+        "dealt to train, dev and test by the hash of their input, stored as an immutable Parquet snapshot. Rows that "
+        "cannot be used are quarantined and listed. The same content always gives the same version."
+    ),
+)
+def dataset(
+    context: dg.AssetExecutionContext, catalog: CatalogResource, database: DatabaseResource, storage: StorageResource
+) -> Iterator[dg.Output[DatasetVersion] | dg.AssetCheckResult]:
+    """Snapshot one task's dataset."""
+    with clear_failures(context), database.connect() as opened:
+        entry = catalog.catalog().get(context.partition_key)
+        store = DatasetStore(storage.path())
+        snapshot = take_snapshot(entry, catalog.landing_root(), opened, store, datetime.now(UTC))
+    context.log.info(f"dataset v{snapshot.version.version}: {snapshot.version.rows} rows")
+    yield dg.Output(
+        snapshot.version, data_version=dg.DataVersion(snapshot.version.id), metadata=_metadata(snapshot, storage)
+    )
+    yield from _checks(snapshot, entry.task.prompt.steps[-1].output)
+
+
+def _checks(snapshot: Snapshot, contract: OutputContract) -> Iterator[dg.AssetCheckResult]:
+    findings: dict[str, Finding] = {
+        "schema": schema_finding(snapshot.quarantined, snapshot.version.rows),
+        "duplicate_rows": duplicates_finding(snapshot.quarantined),
+        "split_leakage": leakage_finding(snapshot.rows),
+        "near_leakage": near_leakage_finding(snapshot.rows),
+        "label_balance": balance_finding(snapshot.rows, contract),
+    }
+    for name, finding in findings.items():
+        severity = dg.AssetCheckSeverity.ERROR if name == "split_leakage" else dg.AssetCheckSeverity.WARN
+        yield dg.AssetCheckResult(
+            check_name=name,
+            passed=finding.passed,
+            severity=severity,
+            description=finding.sentence,
+            metadata={"finding": finding.sentence},
+        )
+
+
+def _metadata(snapshot: Snapshot, storage: StorageResource) -> dict[str, Any]:
+    version = snapshot.version
+    preview = [[row.split, *row.inputs.values(), row.output] for row in snapshot.rows[:PREVIEW_ROWS]]
+    fields = list(snapshot.rows[0].inputs)
+    metadata: dict[str, Any] = {
+        "dataset_version": version.version,
+        "dataset_version_id": version.id,
+        "dagster/row_count": version.rows,
+        "split_rows": version.split_rows,
+        "quarantined_rows": version.quarantined,
+        "sources": [dict(source) for source in version.sources],
+        "rows": dg.MetadataValue.path(str(storage.path() / version.storage_path)),
+        "preview": dg.MetadataValue.md(markdown_table(["split", *fields, "expected"], preview)),
+    }
+    labels = Counter(row.output for row in snapshot.rows if isinstance(row.output, str))
+    if labels and len(labels) < len(snapshot.rows) / 2:
+        metadata["label_counts"] = dg.MetadataValue.md(count_chart("Rows by label", dict(labels)))
+    if snapshot.quarantined:
+        rows = [[row.row, row.kind, row.field or "", row.problem] for row in snapshot.quarantined[:QUARANTINE_ROWS]]
+        metadata["quarantine"] = dg.MetadataValue.md(markdown_table(["row", "kind", "field", "problem"], rows))
+    return metadata

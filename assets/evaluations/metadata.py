@@ -1,0 +1,121 @@
+"""What the page of an evaluation shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from assets.presentation.charts import ScoreBar, score_chart
+from assets.presentation.tables import dollars, markdown_table, percent
+from domain.dataset import DatasetVersion
+from domain.identity import short_id
+from resources.database.repositories.prompt_versions import PromptVersionRecord
+from resources.evaluation.decide import Contest
+from resources.evaluation.evaluate import Evaluation
+from resources.evaluation.results import ExampleResult
+
+FLIPPED_ROWS = 12
+
+
+def contest_metadata(contest: Contest, dataset: DatasetVersion) -> dict[str, Any]:
+    """Scores with intervals, decision, money, and examples that changed sides."""
+    decision = contest.decision
+    metadata: dict[str, Any] = {
+        "verdict": decision.verdict,
+        "reason": decision.reason,
+        "decision_id": decision.id,
+        "dataset_version": dataset.version,
+        "dataset_version_id": dataset.id,
+        "scores": dg.MetadataValue.md(markdown_table(SCORE_HEADER, _score_rows(contest))),
+        "chart": dg.MetadataValue.md(score_chart("Score with 95 % interval", _bars(contest))),
+        **_effort(contest),
+    }
+    production = contest.test[contest.production.id]
+    metadata["production_score"] = production.record.score
+    winner = contest.test.get(contest.winner.id) if contest.winner else None
+    if winner is not None:
+        metadata["candidate_score"] = winner.record.score
+        metadata["p_value"] = decision.comparison.get("comparison", {}).get("p_value", 1.0)
+        metadata["flipped_examples"] = dg.MetadataValue.md(_flips(production, winner))
+        metadata["by_label"] = dg.MetadataValue.md(_by_label(production, winner))
+    return metadata
+
+
+SCORE_HEADER = ["prompt version", "split", "rows", "score", "95 % interval", "cost / 1000 rows", "median latency"]
+
+
+def _score_rows(contest: Contest) -> list[list[Any]]:
+    named = [(name_of(contest, key), one) for key, one in (*contest.test.items(), *contest.dev.items())]
+    named += [("random demonstrations", one) for one in contest.references]
+    return [_score_row(name, one) for name, one in named]
+
+
+def _score_row(name: str, one: Evaluation) -> list[Any]:
+    record = one.record
+    interval = f"{percent(record.score_low)} – {percent(record.score_high)}"
+    per_thousand = f"${dollars(record.summary['cost_nano_usd']) / record.rows * 1000:.4f}"
+    latency = f"{record.summary['latency_p50_s'] * 1000:.1f} ms"
+    return [name, record.split, record.rows, percent(record.score), interval, per_thousand, latency]
+
+
+def name_of(contest: Contest, prompt_version_id: str) -> str:
+    """`production v1 (4fd1…)`, `candidate v3 (…)` or just the version."""
+    roles: list[tuple[str, PromptVersionRecord | None]] = [
+        ("production", contest.production),
+        ("candidate", contest.winner),
+    ]
+    for role, record in roles:
+        if record is not None and record.id == prompt_version_id:
+            return f"{role} v{record.version} ({short_id(record.id)})"
+    return short_id(prompt_version_id)
+
+
+def _bars(contest: Contest) -> list[ScoreBar]:
+    winner = contest.winner.id if contest.winner else None
+    bars = [
+        ScoreBar(name_of(contest, key), one.record.score, one.record.score_low, one.record.score_high, key == winner)
+        for key, one in contest.test.items()
+    ]
+    for number, one in enumerate(contest.references, start=1):
+        record = one.record
+        bars.append(ScoreBar(f"random demonstrations {number}", record.score, record.score_low, record.score_high))
+    return bars
+
+
+def _effort(contest: Contest) -> dict[str, Any]:
+    done = [one.answered for one in contest.all_evaluations()]
+    calls = sum(one.calls for one in done)
+    return {
+        "cost_usd": dollars(sum(one.paid_nano_usd for one in done)),
+        "calls": calls,
+        "tokens": sum(one.tokens for one in done),
+        "cached_calls": sum(one.cached for one in done),
+        "cache_hit_rate": sum(one.cached for one in done) / calls if calls else 0.0,
+        "reused_answers": sum(one.reused for one in done),
+        "rows": sum(one.record.rows for one in contest.all_evaluations()),
+    }
+
+
+def _flips(production: Evaluation, winner: Evaluation) -> str:
+    rows = [
+        [_change(before, after), *before.inputs.values(), before.expected, before.answer, after.answer]
+        for before, after in zip(production.examples, winner.examples, strict=True)
+        if before.score != after.score
+    ]
+    fields = list(production.examples[0].inputs)
+    return markdown_table(["change", *fields, "expected", "production", "candidate"], rows[:FLIPPED_ROWS])
+
+
+def _change(before: ExampleResult, after: ExampleResult) -> str:
+    return "better" if after.score > before.score else "worse"
+
+
+def _by_label(production: Evaluation, winner: Evaluation) -> str:
+    before, after = production.record.summary["by_label"], winner.record.summary["by_label"]
+    rows = [
+        [label, int(before[label]["rows"]), percent(before[label]["score"]), percent(after[label]["score"])]
+        for label in before
+        if label in after
+    ]
+    return markdown_table(["expected label", "rows", "production", "candidate"], rows)

@@ -1,0 +1,67 @@
+"""The asset `optimization_run`: a search for a better prompt, on train and dev only."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from assets.failures import clear_failures
+from assets.optimization.metadata import run_metadata
+from assets.partitions import tasks_partitions
+from domain.dataset import DatasetVersion
+from domain.identity import content_id
+from resources.catalog_resource import CatalogResource
+from resources.database.repositories import effort, prompt_versions
+from resources.database_resource import DatabaseResource
+from resources.llm_resource import LLMResource
+from resources.observability.progress import board
+from resources.optimization.run_optimization import OptimizationRun
+from resources.storage.handles import OptimizationHandle, PromptHandle
+from resources.storage_resource import StorageResource
+
+
+@dg.asset(
+    partitions_def=tasks_partitions,
+    group_name="optimization",
+    kinds={"python"},
+    code_version="1",
+    description=(
+        "The task's optimizer (DSPy) searches demonstrations or instructions on `train` and scores them on `dev`; the "
+        "test split is out of its reach. Every answer is journalled: a killed run goes on where it stopped, a finished "
+        "one is never paid for again, and all its calls count against its own cap."
+    ),
+)
+def optimization_run(
+    context: dg.AssetExecutionContext,
+    dataset: DatasetVersion,
+    prompt_version: PromptHandle,
+    catalog: CatalogResource,
+    database: DatabaseResource,
+    storage: StorageResource,
+    llm: LLMResource,
+) -> dg.Output[OptimizationHandle]:
+    """Run (on) one task's optimization."""
+    with clear_failures(context), database.connect() as opened:
+        task = catalog.catalog().get(context.partition_key).task
+        with opened.session(read_only=True) as session:
+            parent = prompt_versions.get(session, task.name, prompt_version.prompt_version_id)
+        run = OptimizationRun(task, parent, dataset)
+        settings = llm.settings(task.caps(run.id))
+        record = run.execute(opened, storage.path(), settings, lambda: datetime.now(UTC), _report)
+        with opened.session(read_only=True) as session:
+            result = prompt_versions.get(session, task.name, record.result_prompt_version_id or parent.id)
+            spent = effort.run_effort(session, run.id)
+    handle = OptimizationHandle(
+        task=task.name,
+        run_id=run.id,
+        parent_id=parent.id,
+        dataset_version_id=dataset.id,
+        result_id=result.id,
+        reference_ids=record.reference_prompt_version_ids,
+    )
+    version = dg.DataVersion(content_id([run.id, result.id]))
+    return dg.Output(handle, data_version=version, metadata=run_metadata(record, result, parent, spent))
+
+
+def _report(answers: int, candidates: int, best: float | None) -> None:
+    note = f"{candidates} candidates" + (f", best {best:.1%} on dev" if best is not None else "")
+    board.report("optimize", answers, None, note)

@@ -1,0 +1,5 @@
+"""The partition sets assets share."""
+
+import dagster as dg
+
+tasks_partitions = dg.DynamicPartitionsDefinition(name="tasks")

@@ -1,0 +1,86 @@
+"""Small pictures as markdown images (PNG in a data URI), drawn without a display."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = "#2b3a55"
+HIGHLIGHT = "#2a9d8f"
+PALE = "#a9b4c6"
+DPI = 110
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreBar:
+    """One line of a score chart: a mean in 0..1 with its interval."""
+
+    label: str
+    mean: float
+    low: float
+    high: float
+    highlighted: bool = False
+
+
+def score_chart(title: str, bars: Sequence[ScoreBar]) -> str:
+    """Means with their 95 % intervals, one line each."""
+    figure, axes = _canvas(height=0.9 + 0.45 * len(bars))
+    for position, bar in enumerate(reversed(bars)):
+        color = HIGHLIGHT if bar.highlighted else INK
+        axes.plot([bar.low, bar.high], [position, position], color=color, linewidth=2.5, solid_capstyle="round")
+        axes.plot([bar.mean], [position], "o", color=color, markersize=8)
+        axes.annotate(f"{100 * bar.mean:.1f} %", (bar.mean, position), (0, 8), textcoords="offset points", ha="center")
+    axes.set_yticks(range(len(bars)), [bar.label for bar in reversed(bars)])
+    axes.set_ylim(-0.6, len(bars) - 0.2)
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    axes.set_title(title, loc="left", fontsize=11)
+    return _as_markdown(figure, title)
+
+
+def count_chart(title: str, counts: dict[str, int]) -> str:
+    """Counts by name, largest first."""
+    ordered = sorted(counts.items(), key=lambda item: item[1])[-40:]
+    figure, axes = _canvas(height=0.8 + 0.26 * len(ordered))
+    axes.barh([name for name, _ in ordered], [count for _, count in ordered], color=INK)
+    axes.set_title(title, loc="left", fontsize=11)
+    return _as_markdown(figure, title)
+
+
+def scatter_chart(title: str, points: Sequence[tuple[float, float, str]], x_label: str) -> str:
+    """Score (0..1) against a cost, one labelled point each; the best is highlighted."""
+    figure, axes = _canvas(height=3.2)
+    best = max((score for _, score, _ in points), default=0.0)
+    for cost, score, name in points:
+        axes.plot([cost], [score], "o", color=HIGHLIGHT if score == best else PALE, markersize=8)
+        if score == best:
+            axes.annotate(name, (cost, score), (6, 6), textcoords="offset points", fontsize=9)
+    axes.set_xlabel(x_label)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    axes.set_title(title, loc="left", fontsize=11)
+    return _as_markdown(figure, title)
+
+
+def _canvas(height: float) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, height), layout="constrained")
+    axes = figure.add_subplot()
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.grid(axis="x", color="#e6e9ef", linewidth=0.8)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _as_markdown(figure: Figure, title: str) -> str:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return f"![{title}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"

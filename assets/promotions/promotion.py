@@ -1,0 +1,46 @@
+"""The asset `promotion`: the production alias, moved only by a recorded decision."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from assets.failures import clear_failures
+from assets.partitions import tasks_partitions
+from assets.presentation.tables import markdown_table
+from domain.identity import short_id
+from resources.database.repositories import aliases
+from resources.database_resource import DatabaseResource
+from resources.evaluation.promote import PRODUCTION, promote_decided
+from resources.storage.handles import DecisionHandle, PromotionHandle
+
+
+@dg.asset(
+    partitions_def=tasks_partitions,
+    group_name="promotions",
+    code_version="1",
+    description=(
+        "Moves the alias `production` to the candidate where the recorded decision says promote. It reads the decision "
+        "again itself, so that launching it alone cannot bypass the gate."
+    ),
+)
+def promotion(
+    context: dg.AssetExecutionContext, evaluation: DecisionHandle, database: DatabaseResource
+) -> dg.Output[PromotionHandle]:
+    """Carry out one task's newest decision."""
+    with clear_failures(context), database.connect() as opened:
+        outcome = promote_decided(opened, evaluation.task, evaluation.decision_id, datetime.now(UTC))
+        with opened.session(read_only=True) as session:
+            moves = aliases.history(session, evaluation.task, PRODUCTION)[:10]
+    rows = [[f"{move.moved_at:%Y-%m-%d %H:%M}", short_id(move.to_id), move.moved_by, move.reason] for move in moves]
+    handle = PromotionHandle(
+        task=evaluation.task, production_id=outcome.production_id, decision_id=evaluation.decision_id
+    )
+    metadata = {
+        "moved": outcome.moved,
+        "reason": outcome.reason,
+        "verdict": outcome.decision.verdict,
+        "decision_id": outcome.decision.id,
+        "production": outcome.production_id or "none",
+        "history": dg.MetadataValue.md(markdown_table(["when (UTC)", "to", "by", "why"], rows)),
+    }
+    return dg.Output(handle, data_version=dg.DataVersion(outcome.production_id or "none"), metadata=metadata)

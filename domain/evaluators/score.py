@@ -1,0 +1,66 @@
+"""What an evaluator says about one answer, and the shape every evaluator has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+SHOWN_CHARACTERS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One answer's score.
+
+    Attributes:
+        value: 0 (wrong) to 1 (right).
+        reason: one line for people that says why.
+
+    Raises:
+        ValueError: `value` is outside 0 to 1, or NaN.
+    """
+
+    value: float
+    reason: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.value <= 1:
+            raise ValueError(f"a score lies between 0 and 1, not {self.value}")
+
+
+class Evaluator(Protocol):
+    """Scores answers against expected values; the same arguments always give the same score."""
+
+    @property
+    def name(self) -> str:
+        """The key its scores are stored under: the spec's kind."""
+        ...
+
+    def score(self, expected: Any, text: str) -> Score:
+        """The score of the answer `text`; an answer that breaks the output contract scores 0.
+
+        Raises:
+            InputError: `expected` cannot be scored, as `check_expected` would have said.
+        """
+        ...
+
+    def check_expected(self, expected: Any) -> None:
+        """Refuse an expected value no answer can be scored against.
+
+        Raises:
+            InputError: naming the value and the mend.
+        """
+        ...
+
+
+def shown(value: Any) -> str:
+    """`value` for a reason or a message, cut to a readable length."""
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
+
+
+def verdict(*, right: bool, expected: Any, actual: Any) -> Score:
+    """1 or 0, with both sides in the reason."""
+    if right:
+        return Score(1.0, f"{shown(actual)} is right")
+    return Score(0.0, f"expected {shown(expected)}, got {shown(actual)}")

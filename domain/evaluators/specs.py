@@ -1,0 +1,92 @@
+"""How a task file names its evaluators."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ExactMatchSpec(_Spec):
+    """1 when the answer equals the expected one, white space (and, by default, case) apart."""
+
+    kind: Literal["exact_match"] = "exact_match"
+    ignore_case: bool = True
+
+
+class ChoiceLabelSpec(_Spec):
+    """1 when the answer is the expected one of the declared labels."""
+
+    kind: Literal["choice_label"] = "choice_label"
+
+
+class ContainsSpec(_Spec):
+    """1 when the answer contains the expected text."""
+
+    kind: Literal["contains"] = "contains"
+    ignore_case: bool = True
+
+
+class RegexSpec(_Spec):
+    """1 when the answer matches `pattern`; with a group, when that group equals the expected text."""
+
+    kind: Literal["regex"] = "regex"
+    pattern: str
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return value
+
+
+class NumericSpec(_Spec):
+    """1 when the answer is the expected number within a tolerance."""
+
+    kind: Literal["numeric"] = "numeric"
+    absolute_tolerance: float = Field(default=1e-6, ge=0)
+    relative_tolerance: float = Field(default=0.0, ge=0)
+
+
+class JsonSchemaSpec(_Spec):
+    """1 when the answer is JSON that meets `schema` (the step's own contract when none is given)."""
+
+    kind: Literal["json_schema"] = "json_schema"
+    json_schema: dict[str, JsonValue] | None = Field(default=None, alias="schema")
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+
+class JsonFieldsSpec(_Spec):
+    """The share of the expected object's fields that the answer has right."""
+
+    kind: Literal["json_fields"] = "json_fields"
+    fields: tuple[str, ...] = ()
+    absolute_tolerance: float = Field(default=1e-6, ge=0)
+
+
+class TokenF1Spec(_Spec):
+    """Harmonic mean of token precision and recall (the SQuAD measure)."""
+
+    kind: Literal["token_f1"] = "token_f1"
+
+
+EvaluatorSpec = Annotated[
+    ExactMatchSpec
+    | ChoiceLabelSpec
+    | ContainsSpec
+    | RegexSpec
+    | NumericSpec
+    | JsonSchemaSpec
+    | JsonFieldsSpec
+    | TokenF1Spec,
+    Field(discriminator="kind"),
+]

@@ -1,0 +1,125 @@
+"""The task: dataset + prompt + evaluators + optimizer + gate + budget, as one YAML file says it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from domain.contracts import OutputContract, TextContract
+from domain.dataset import SplitFractions
+from domain.evaluators.specs import EvaluatorSpec
+from domain.gate import GateRule
+from domain.identity import content_id
+from domain.optimization import OptimizerSpec
+from domain.prompt import MODEL_PATTERN, Demonstration, PromptParameters, PromptStep, PromptVersion
+
+TASK_NAME_PATTERN = r"^[a-z][a-z0-9_]{0,99}$"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatasetSpec(_Part):
+    """Where a task's labelled rows come from."""
+
+    source: str = Field(
+        description="CSV, JSONL or Parquet file, or a HuggingFace-datasets folder; relative to the task file."
+    )
+    inputs: tuple[str, ...] = Field(min_length=1, description="Columns the prompt may use.")
+    output: str | tuple[str, ...] = Field(
+        description="The column with the expected answer; a list of columns makes one JSON object of them."
+    )
+    id: str | None = Field(
+        default=None, description="Column with a unique id per row; derived from the input if absent."
+    )
+    split: SplitFractions = SplitFractions()
+    answer_pattern: str | None = Field(
+        default=None, description="Regex whose first group is the answer inside the output column."
+    )
+    max_quarantined: float = Field(
+        default=0.1, ge=0, le=1, description="Share of bad rows above which the whole file is refused."
+    )
+
+
+class StepSpec(_Part):
+    """One step as written in a task file."""
+
+    name: str = "answer"
+    system_prompt: str = ""
+    output_prompt: str
+    demonstrations: tuple[Demonstration, ...] = ()
+    output: OutputContract = TextContract()
+
+
+class PromptSpec(_Part):
+    """The authored prompt: either `steps`, or the fields of a single step in place."""
+
+    model: str = Field(pattern=MODEL_PATTERN, description="provider/name, e.g. openai/gpt-4o-mini or offline/nearest.")
+    parameters: PromptParameters = PromptParameters()
+    steps: tuple[StepSpec, ...] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _single_step(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "steps" in value:
+            return value  # pyright: ignore[reportUnknownVariableType]
+        fields: dict[str, Any] = dict(value)  # pyright: ignore[reportUnknownArgumentType]
+        own = {key: fields.pop(key) for key in ("model", "parameters") if key in fields}
+        return {**own, "steps": [fields]}
+
+    def version(self) -> PromptVersion:
+        """The prompt version this text stands for."""
+        steps = tuple(PromptStep.model_validate(step.model_dump()) for step in self.steps)
+        return PromptVersion(steps=steps, model=self.model, parameters=self.parameters)
+
+
+class BudgetSpec(_Part):
+    """Caps in USD."""
+
+    total_usd: Annotated[Decimal, Field(gt=0)] | None = Field(
+        default=None, description="Everything this task may ever spend (scope task:<name>)."
+    )
+    run_usd: Decimal = Field(default=Decimal("1.00"), gt=0, description="One optimization run (scope run:<id>).")
+
+
+class Task(_Part):
+    """One task file."""
+
+    name: str = Field(pattern=TASK_NAME_PATTERN, description="The partition key.")
+    description: str = ""
+    dataset: DatasetSpec
+    prompt: PromptSpec
+    evaluators: tuple[EvaluatorSpec, ...] = Field(min_length=1, description="The first one is the metric.")
+    optimizer: OptimizerSpec | None = None
+    gate: GateRule = GateRule()
+    budget: BudgetSpec = BudgetSpec()
+    optimize: Literal["manual", "automatic"] = Field(
+        default="manual", description="`automatic` starts an optimization run when the dataset or the prompt changes."
+    )
+
+    @property
+    def spec_id(self) -> str:
+        """SHA-256 of the whole specification."""
+        return content_id(self.model_dump(mode="json"))
+
+    @property
+    def metric(self) -> EvaluatorSpec:
+        """The evaluator the gate and the optimizer look at."""
+        return self.evaluators[0]
+
+    def caps(self, run_id: str | None = None) -> dict[str, Decimal]:
+        """This task's caps in USD by budget scope, that of an optimization run included where one is named."""
+        caps = {} if self.budget.total_usd is None else {f"task:{self.name}": self.budget.total_usd}
+        return caps if run_id is None else {**caps, f"run:{run_id}": self.budget.run_usd}
+
+    @model_validator(mode="after")
+    def _outputs_fit(self) -> Self:
+        if len(self.dataset.inputs) != len(set(self.dataset.inputs)):
+            raise ValueError("dataset.inputs names a column twice")
+        contract = self.prompt.steps[-1].output
+        if isinstance(self.dataset.output, tuple) and contract.kind != "json":
+            raise ValueError("dataset.output lists several columns, so the last step's output must be of kind json")
+        return self

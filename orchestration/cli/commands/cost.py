@@ -1,0 +1,40 @@
+"""`promptory cost`: the ledger in sums."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from orchestration.cli.options import AsJson
+
+DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+
+
+class By(StrEnum):
+    """What spending is grouped by."""
+
+    TASK = "task"
+    DAY = "day"
+    PURPOSE = "purpose"
+    VERSION = "version"
+    MODEL = "model"
+
+
+def cost(
+    by: Annotated[By, typer.Option(help="What to group by.")] = By.TASK,
+    since: Annotated[datetime | None, typer.Option(formats=DATES, help="From this moment on (UTC).")] = None,
+    until: Annotated[datetime | None, typer.Option(formats=DATES, help="Before this moment (UTC).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what calls cost, from the ledger. `ambiguous` is what may have been billed: the answer never came."""
+    from orchestration.cli.views.cost import spending
+
+    spending(by.value, since, until, as_json)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make it a command of `app`."""
+    app.command(epilog="Example: promptory cost --by day --since 2026-11-01")(cost)

@@ -1,0 +1,68 @@
+"""Opening what commands work on, with errors that say how to get it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from domain.errors import ConfigurationError, DatabaseUnavailableError, SchemaVersionError
+from orchestration.environments import Environment
+from resources.catalog.catalog import Catalog
+from resources.database.schema import require_current
+from resources.database.session import Database, open_database
+from resources.database.urls import parse_database_url
+
+
+@contextmanager
+def current_database(environment: Environment) -> Iterator[Database]:
+    """The database, on this program's schema. A missing SQLite file is not made.
+
+    Raises:
+        SchemaVersionError: it does not exist yet, or is on another schema.
+        ConfigurationError, DatabaseUnavailableError: it cannot be opened.
+    """
+    path = parse_database_url(environment.database).path
+    if path is not None and not path.exists():
+        raise SchemaVersionError(
+            "there is no database yet",
+            file=str(path),
+            mend="run `promptory db upgrade`, or set PROMPTORY_HOME to the folder that has one.",
+        )
+    database = open_database(environment.database)
+    try:
+        require_current(database)
+        yield database
+    finally:
+        database.dispose()
+
+
+@contextmanager
+def database_if_any(environment: Environment) -> Iterator[Database | None]:
+    """The database, or None where there is none that can be read: the catalog can be looked at without."""
+    try:
+        opened = current_database(environment)
+        database = opened.__enter__()
+    except (SchemaVersionError, ConfigurationError, DatabaseUnavailableError):
+        yield None
+        return
+    try:
+        yield database
+    finally:
+        opened.__exit__(None, None, None)
+
+
+def open_catalog(environment: Environment) -> Catalog:
+    """The catalog.
+
+    Raises:
+        ConfigurationError: there is no such folder.
+    """
+    if not environment.catalog.is_dir():
+        raise ConfigurationError(
+            "there is no catalog here",
+            file=str(environment.catalog),
+            field="PROMPTORY_CATALOG",
+            mend="change to a folder that has one, set PROMPTORY_CATALOG to it, or make one from a labelled file with "
+            "`promptory task init --from file.csv --input text --output category`.",
+        )
+    return Catalog(environment.catalog)

@@ -1,0 +1,59 @@
+"""The code location: the only `Definitions`."""
+
+import dagster as dg
+
+from assets.costs.call_log import call_log
+from assets.costs.evaluation_history import evaluation_history
+from assets.datasets.dataset import dataset
+from assets.dbt_metrics import build_dbt_metrics
+from assets.evaluations.evaluation import evaluation
+from assets.optimization.optimization_run import optimization_run
+from assets.promotions.promotion import promotion
+from assets.prompts.prompt_version import prompt_version
+from jobs.collect_metrics import collect_metrics
+from jobs.evaluate import evaluate
+from jobs.full_loop import full_loop
+from jobs.ingest import ingest
+from jobs.optimize import optimize
+from jobs.promote import promote
+from orchestration.automation import (
+    automation_sensor,
+    evaluation_condition,
+    optimization_condition,
+    promotion_condition,
+)
+from orchestration.environments import Environment
+from orchestration.resource_definitions import build_resources
+from resources.metrics.dbt_project import prepare_manifest
+from sensors.catalog_files import catalog_files
+from sensors.schedules import daily_metrics
+
+
+def build_definitions(environment: Environment) -> dg.Definitions:
+    """Everything Dagster shows and runs, for one environment.
+
+    Raises:
+        ConfigurationError, InputError: the settings are not usable.
+    """
+    metrics = prepare_manifest(environment.home)
+    conditions = {
+        optimization_run.key: optimization_condition(str(environment.catalog.resolve())),
+        evaluation.key: evaluation_condition(),
+        promotion.key: promotion_condition(),
+    }
+    task_assets = [
+        asset.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=conditions.get(spec.key)))
+        for asset in (dataset, prompt_version, optimization_run, evaluation, promotion)
+    ]
+    return dg.Definitions(
+        assets=[*task_assets, call_log, evaluation_history, build_dbt_metrics(metrics)],
+        jobs=[ingest, optimize, evaluate, promote, full_loop, collect_metrics],
+        schedules=[daily_metrics],
+        sensors=[catalog_files, automation_sensor(dg.AssetSelection.assets(*conditions))],
+        resources=build_resources(environment, metrics),
+        # One process per run: a process per step costs seconds, and the steps of a loop wait for each other anyway.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions(Environment.read())

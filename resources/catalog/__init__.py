@@ -1,0 +1,1 @@
+"""Task files and dataset files: reading, checking and normalising them."""

@@ -1,0 +1,1 @@
+"""Readers of dataset files: each yields numbered raw rows, whatever the format."""

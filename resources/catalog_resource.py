@@ -1,0 +1,24 @@
+"""Dagster resource: the task files and the landing folder."""
+
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+from upath import UPath
+
+from resources.catalog.catalog import Catalog
+
+
+class CatalogResource(dg.ConfigurableResource):
+    """Where tasks are declared and where new dataset files arrive."""
+
+    folder: str = Field(description="Folder that holds tasks/*.yaml.")
+    landing: str = Field(description="Folder or URL; a file below <landing>/<task>/ adds to that task's dataset.")
+
+    def catalog(self) -> Catalog:
+        """The catalog, read afresh at every use."""
+        return Catalog(Path(self.folder))
+
+    def landing_root(self) -> UPath:
+        """The landing folder as a path."""
+        return UPath(self.landing)

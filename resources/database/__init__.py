@@ -1,0 +1,1 @@
+"""Promptory's database: tables, sessions, migrations and the repositories that read and write them."""

@@ -1,0 +1,193 @@
+"""Optimization runs: started, perhaps paused and resumed, finished once and for all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from domain.errors import ConflictError, NotFoundError
+from domain.identity import canonical_json, short_id
+from resources.database.insert_ignore import insert_ignore
+from resources.database.repositories.records import AnyRow, select_record
+from resources.database.tables import OptimizationRunRow
+
+RunStatus = Literal["running", "paused", "finished"]
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizationRunRecord:
+    """One run as stored.
+
+    Attributes:
+        optimizer: the optimizer's specification with seed and budget, as JSON values.
+        stop_reason: why it is paused, or what cut a finished run short; None for a full one.
+        result_prompt_version_id: the winner on `dev`; None until finished.
+        reference_prompt_version_ids: versions the winner is to be held against, e.g. random demonstrations.
+        candidates: one mapping per candidate, as the optimizer reported it.
+    """
+
+    id: str
+    task: str
+    prompt_version_id: str
+    dataset_version_id: str
+    optimizer: dict[str, Any]
+    status: RunStatus
+    stop_reason: str | None
+    result_prompt_version_id: str | None
+    reference_prompt_version_ids: tuple[str, ...]
+    dev_score: float | None
+    candidates: tuple[dict[str, Any], ...]
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run ends with; see `OptimizationRunRecord`."""
+
+    result_prompt_version_id: str
+    dev_score: float | None
+    reference_prompt_version_ids: tuple[str, ...] = ()
+    candidates: tuple[dict[str, Any], ...] = ()
+    stop_reason: str | None = None
+
+
+def start(
+    session: Session,
+    run_id: str,
+    *,
+    task: str,
+    prompt_version_id: str,
+    dataset_version_id: str,
+    optimizer: Mapping[str, Any],
+    now: datetime,
+) -> OptimizationRunRecord:
+    """Store a new run as running, set a paused one running again; a finished one is returned as it is."""
+    first = {
+        "id": run_id,
+        "task": task,
+        "prompt_version_id": prompt_version_id,
+        "dataset_version_id": dataset_version_id,
+        "optimizer": dict(optimizer),
+        "status": "running",
+        "reference_prompt_version_ids": [],
+        "candidates": [],
+        "started_at": now,
+    }
+    if insert_ignore(session, OptimizationRunRow, [first]) == 0:
+        _change_unfinished(session, run_id, {"status": "running", "stop_reason": None})
+    return get(session, run_id)
+
+
+def pause(session: Session, run_id: str, *, reason: str) -> OptimizationRunRecord:
+    """Say why a run stands still until it is started again; a finished one stays as it is.
+
+    Raises:
+        NotFoundError: no such run.
+    """
+    _change_unfinished(session, run_id, {"status": "paused", "stop_reason": reason})
+    return get(session, run_id)
+
+
+def finish(session: Session, run_id: str, result: RunResult, *, now: datetime) -> OptimizationRunRecord:
+    """Fix the result of a run. Saying the same again changes nothing.
+
+    Raises:
+        NotFoundError: no such run.
+        ConflictError: it finished before with another result.
+    """
+    finished = _change_unfinished(
+        session,
+        run_id,
+        {
+            "status": "finished",
+            "stop_reason": result.stop_reason,
+            "result_prompt_version_id": result.result_prompt_version_id,
+            "reference_prompt_version_ids": list(result.reference_prompt_version_ids),
+            "dev_score": result.dev_score,
+            "candidates": list(result.candidates),
+            "finished_at": now,
+        },
+    )
+    stored = get(session, run_id)
+    if not finished and _comparable(_result_of(stored)) != _comparable(result):
+        raise ConflictError(
+            f"Optimization run {short_id(run_id)} finished before, with another result.",
+            mend="A finished run does not change: use its result, or start one with another seed.",
+        )
+    return stored
+
+
+def find(session: Session, run_id: str) -> OptimizationRunRecord | None:
+    """The run with exactly that id."""
+    query = select_record(OptimizationRunRow, OptimizationRunRecord).where(OptimizationRunRow.id == run_id)
+    row = session.execute(query).one_or_none()
+    return None if row is None else _read(row)
+
+
+def get(session: Session, run_id: str) -> OptimizationRunRecord:
+    """The run with exactly that id.
+
+    Raises:
+        NotFoundError: no such run.
+    """
+    found = find(session, run_id)
+    if found is None:
+        raise NotFoundError(f"There is no optimization run {short_id(run_id)}.")
+    return found
+
+
+def list_optimization_runs(
+    session: Session, task: str, *, status: RunStatus | None = None, limit: int | None = None
+) -> list[OptimizationRunRecord]:
+    """The task's runs, newest first."""
+    query = select_record(OptimizationRunRow, OptimizationRunRecord).where(OptimizationRunRow.task == task)
+    if status is not None:
+        query = query.where(OptimizationRunRow.status == status)
+    query = query.order_by(OptimizationRunRow.started_at.desc(), OptimizationRunRow.id).limit(limit)
+    return [_read(row) for row in session.execute(query)]
+
+
+def _change_unfinished(session: Session, run_id: str, values: dict[str, Any]) -> bool:
+    changed = session.execute(
+        update(OptimizationRunRow)
+        .where(OptimizationRunRow.id == run_id, OptimizationRunRow.status != "finished")
+        .values(values)
+        .returning(OptimizationRunRow.id)
+        .execution_options(synchronize_session=False)
+    )
+    return changed.one_or_none() is not None
+
+
+def _result_of(record: OptimizationRunRecord) -> RunResult:
+    return RunResult(
+        result_prompt_version_id=record.result_prompt_version_id or "",
+        dev_score=record.dev_score,
+        reference_prompt_version_ids=record.reference_prompt_version_ids,
+        candidates=record.candidates,
+        stop_reason=record.stop_reason,
+    )
+
+
+def _comparable(result: RunResult) -> str:
+    return canonical_json(
+        [
+            result.result_prompt_version_id,
+            result.dev_score,
+            result.reference_prompt_version_ids,
+            result.candidates,
+            result.stop_reason,
+        ]
+    )
+
+
+def _read(row: AnyRow) -> OptimizationRunRecord:
+    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+    values["reference_prompt_version_ids"] = tuple(values["reference_prompt_version_ids"])
+    values["candidates"] = tuple(values["candidates"])
+    return OptimizationRunRecord(**values)

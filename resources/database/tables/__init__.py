@@ -1,0 +1,29 @@
+"""All tables; importing this package fills `Base.metadata`."""
+
+from resources.database.tables.base import Base
+from resources.database.tables.catalog import AliasMoveRow, AliasRow, DatasetVersionRow, PromptVersionRow, TaskRow
+from resources.database.tables.ledger import AttemptRow, BudgetScopeRow, CallRow
+from resources.database.tables.optimization import (
+    AnswerRow,
+    EvaluationRow,
+    GateDecisionRow,
+    JournalEntryRow,
+    OptimizationRunRow,
+)
+
+__all__ = [
+    "AliasMoveRow",
+    "AliasRow",
+    "AnswerRow",
+    "AttemptRow",
+    "Base",
+    "BudgetScopeRow",
+    "CallRow",
+    "DatasetVersionRow",
+    "EvaluationRow",
+    "GateDecisionRow",
+    "JournalEntryRow",
+    "OptimizationRunRow",
+    "PromptVersionRow",
+    "TaskRow",
+]

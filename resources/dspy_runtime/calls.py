@@ -1,0 +1,148 @@
+"""The one door through which every LM call of an optimization run goes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Protocol
+
+from domain.identity import content_id
+from resources.dspy_runtime.halting import OptimizationHalted
+from resources.dspy_runtime.journal import Answer, Journal
+from resources.llm.types import CallContext, Completion, Request
+
+DRAWS_PER_ROLLOUT = 1_000
+
+
+class Completer(Protocol):
+    """One call through the execution core, from any thread; `open_client_sync(...).complete` is one."""
+
+    def __call__(self, request: Request, context: CallContext) -> Completion:
+        """The answer.
+
+        Raises:
+            UnansweredError: there is none, and the context allows no fallback.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Which of several answers to one request is wanted.
+
+    Attributes:
+        rollout_id: DSPy's mark of an independent attempt; it strips it from the request it hands to an engine.
+        index: position within one call that asks for several answers.
+    """
+
+    rollout_id: int | None = None
+    index: int = 0
+
+    def sample(self, temperature: float) -> int | None:
+        """The request's `sample`: one number per draw, so that the core may cache and share each of them.
+
+        The plain first answer at temperature 0 has none, exactly as evaluation asks for it.
+        """
+        if self.rollout_id is None:
+            return None if self.index == 0 and temperature == 0 else self.index
+        return (self.rollout_id + 1) * DRAWS_PER_ROLLOUT + self.index
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCall:
+    """Whose prompt asks, for which row: lineage of a task predictor's call."""
+
+    prompt_version_id: str
+    row_id: str | None
+    step: str
+
+
+class RunCalls:
+    """Answers the calls of one run from its journal, then from the core; after a failure it answers no more.
+
+    Attributes:
+        halted: why no more calls are answered; None while they are.
+    """
+
+    def __init__(
+        self, completer: Completer, journal: Journal, context: CallContext, on_answer: Callable[[], None]
+    ) -> None:
+        self._completer = completer
+        self._journal = journal
+        self._context = context
+        self._on_answer = on_answer
+        self._idle = threading.Condition()
+        self._active = 0
+        self.halted: OptimizationHalted | None = None
+
+    def answer(self, request: Request, draw: Draw, task: TaskCall | None) -> Answer:
+        """The journalled answer: `text`, `model`, `call_id`, `finish_reason` and the token counts.
+
+        Raises:
+            OptimizationHalted: there is none, or there was none for an earlier call.
+        """
+        self.check()
+        sampled = replace(request, sample=draw.sample(request.temperature))
+        with self._idle:
+            self._active += 1
+        try:
+            answer = self._journal.answer(_key(sampled, draw), lambda: self._ask(sampled, task))
+            self._on_answer()
+        except BaseException as error:
+            self.halt(error)
+            if isinstance(error, Exception):
+                raise OptimizationHalted("failed", error) from error
+            raise
+        finally:
+            with self._idle:
+                self._active -= 1
+                self._idle.notify_all()
+        return answer
+
+    def halt(self, error: BaseException) -> None:
+        """Answer no more calls; the first error is the one that is kept."""
+        with self._idle:
+            if self.halted is None:
+                halted = isinstance(error, OptimizationHalted)
+                self.halted = error if halted else OptimizationHalted("failed", error)
+
+    def check(self) -> None:
+        """Refuse to go on after a failure, also one that an optimizer swallowed.
+
+        Raises:
+            OptimizationHalted: there was one.
+        """
+        if self.halted is not None:
+            raise OptimizationHalted(self.halted.reason, self.halted.cause) from self.halted.cause
+
+    def drain(self) -> None:
+        """Wait for the calls under way: optimizers leave their threads behind when they are unwound."""
+        with self._idle:
+            self._idle.wait_for(lambda: self._active == 0)
+
+    def _ask(self, request: Request, task: TaskCall | None) -> Answer:
+        if self._journal.stop_reason is not None:
+            raise OptimizationHalted(self._journal.stop_reason)
+        context = self._context
+        if task is not None:
+            context = replace(context, prompt_version_id=task.prompt_version_id, row_id=task.row_id, step=task.step)
+        completion = self._completer(request, context)
+        return {
+            "text": _valid_text(completion.text),
+            "model": completion.model,
+            "call_id": completion.call_id,
+            "finish_reason": completion.finish_reason,
+            "input_tokens": completion.usage.input_tokens,
+            "output_tokens": completion.usage.output_tokens,
+        }
+
+
+def _key(request: Request, draw: Draw) -> str:
+    content = {field.name: getattr(request, field.name) for field in fields(request) if field.name != "sample"}
+    return content_id({"request": content, "rollout_id": draw.rollout_id, "index": draw.index})
+
+
+def _valid_text(text: str) -> str:
+    """Half a surrogate pair (some providers escape one) can be neither sent on in a demonstration nor stored."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,25 @@
+"""What every optimizer gets to work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resources.dspy_runtime.dspy_import import dspy
+from resources.dspy_runtime.metric import RowMetric
+from resources.dspy_runtime.program import StepProgram
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A run's material. `dspy.settings` holds the task's LM, our adapter and the number of threads meanwhile.
+
+    Attributes:
+        proposal_lm: the LM that writes instructions.
+    """
+
+    program: StepProgram
+    metric: RowMetric
+    train: list[dspy.Example]
+    dev: list[dspy.Example]
+    task_lm: dspy.LM
+    proposal_lm: dspy.LM

@@ -1,0 +1,1 @@
+"""Answering rows with a prompt version, scoring the answers, keeping both."""

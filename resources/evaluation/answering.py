@@ -1,0 +1,119 @@
+"""Answers many rows: concurrent, resumable, nothing paid for twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from domain.dataset import Row
+from domain.prompt import PromptVersion
+from resources.evaluation.answers import Answer, AnswerStore
+from resources.evaluation.prompt_runner import Completer, PromptRunner
+from resources.llm.types import CallContext, Completion
+
+Progress = Callable[[int, int], None]
+
+FLUSH_ANSWERS = 64
+FLUSH_S = 0.05
+
+
+@dataclass(slots=True)
+class Answered:
+    """All rows' answers by input id, and how they came about.
+
+    Attributes:
+        reused: rows that had a stored answer.
+        calls: calls made now, cached ones included.
+        cached: of these, served by the response cache.
+        paid_nano_usd: what these calls were charged.
+        tokens: input + output tokens of the paid calls.
+    """
+
+    answers: dict[str, Answer]
+    reused: int = 0
+    calls: int = 0
+    cached: int = 0
+    paid_nano_usd: int = 0
+    tokens: int = 0
+
+    def count(self, completions: Sequence[Completion]) -> None:
+        """Add the calls of one row."""
+        for completion in completions:
+            self.calls += 1
+            self.cached += completion.cached
+            self.paid_nano_usd += completion.cost_nano_usd
+            if not completion.cached:
+                self.tokens += completion.usage.input_tokens + completion.usage.output_tokens
+
+
+async def answer_rows(
+    llm: Completer,
+    prompt: PromptVersion,
+    rows: Sequence[Row],
+    store: AnswerStore,
+    context: CallContext,
+    *,
+    concurrency: int = 16,
+    progress: Progress | None = None,
+) -> Answered:
+    """The answers of `prompt` to `rows`; those the store holds are taken from it.
+
+    Answers are written in groups while calls go on, so that a killed run repeats at most the calls in flight and the
+    last unwritten group (at most `FLUSH_S` seconds of answers).
+
+    Raises:
+        UnansweredError: a call got no answer; what was answered is kept, and the next run goes on from there.
+        ProviderError: the provider refuses the request itself.
+        TemplateError: a row does not fill a template.
+    """
+    stored = store.get_many(prompt.id, [row.input_id for row in rows], 0)
+    result = Answered(answers=dict(stored), reused=len(stored))
+    missing = {row.input_id: row for row in rows if row.input_id not in stored}
+    writer = _AnswerWriter(store, prompt.id)
+    runner = PromptRunner(llm, prompt, context)
+    queue = iter(missing.values())
+
+    async def work() -> None:
+        for row in queue:
+            answer, completions = await runner.run(row)
+            result.answers[row.input_id] = answer
+            result.count(completions)
+            writer.add(answer)
+            if progress:
+                progress(len(result.answers), len(stored) + len(missing))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(concurrency, len(missing))):
+                group.create_task(work())
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from failures
+    finally:
+        writer.flush()
+    return result
+
+
+class _AnswerWriter:
+    """Writes answers in groups: by number, or when the first one waits too long."""
+
+    def __init__(self, store: AnswerStore, prompt_version_id: str) -> None:
+        self._store = store
+        self._prompt_version_id = prompt_version_id
+        self._pending: list[Answer] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, answer: Answer) -> None:
+        self._pending.append(answer)
+        if len(self._pending) >= FLUSH_ANSWERS:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
+
+    def flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._pending:
+            pending, self._pending = self._pending, []
+            self._store.put_many(self._prompt_version_id, 0, pending)

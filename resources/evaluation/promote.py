@@ -1,0 +1,57 @@
+"""Moving the production alias: only on a recorded decision, read again here, or by hand with a reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.identity import short_id
+from resources.database.repositories import aliases, gate_decisions
+from resources.database.repositories.gate_decisions import GateDecisionRecord
+from resources.database.session import Database
+
+PRODUCTION = "production"
+CANDIDATE = "candidate"
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """Where production points now, and whether (and why) it was just moved or left."""
+
+    production_id: str | None
+    moved: bool
+    reason: str
+    decision: GateDecisionRecord
+
+
+def promote_decided(database: Database, task: str, decision_id: str, now: datetime) -> Promotion:
+    """Carry out a recorded decision of `task`, if it says promote and production has not moved since.
+
+    Raises:
+        NotFoundError: no such decision is recorded.
+        ConflictError: somebody moved the alias at the same moment.
+    """
+    with database.session() as session:
+        decision = gate_decisions.get(session, decision_id)
+        current = aliases.find(session, task, PRODUCTION)
+        points_at = current.prompt_version_id if current else None
+        if decision.verdict != "promote":
+            return Promotion(points_at, False, f"The gate said {decision.verdict}: {decision.reason}", decision)
+        if points_at == decision.candidate_id:
+            return Promotion(points_at, False, "The decided version is in production already.", decision)
+        if current is None or points_at != decision.production_id:
+            reason = "Production has moved since the comparison; evaluate again."
+            return Promotion(points_at, False, reason, decision)
+        moved = aliases.move(
+            session,
+            task,
+            PRODUCTION,
+            decision.candidate_id,
+            expected_revision=current.revision,
+            moved_by="gate",
+            reason=decision.reason,
+            now=now,
+            decision_id=decision.id,
+        )
+        reason = f"Promoted {short_id(decision.candidate_id)}: {decision.reason}"
+        return Promotion(moved.prompt_version_id, True, reason, decision)

@@ -1,0 +1,43 @@
+"""Scores of stored evaluations, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from upath import UPath
+
+from domain.errors import NotFoundError
+from domain.statistics.intervals import Interval, mean_interval
+from resources.database.repositories.evaluations import EvaluationRecord
+
+
+def read_scores(root: UPath, record: EvaluationRecord) -> dict[str, float]:
+    """The metric's score (0 to 1) by input id.
+
+    Raises:
+        NotFoundError: the examples' file is gone.
+    """
+    import pyarrow.parquet as pq
+
+    path = root / record.storage_path
+    if not path.exists():
+        raise NotFoundError(
+            "the examples of an evaluation are gone", file=str(path), mend="restore the file, or evaluate again."
+        )
+    with path.open("rb") as stream:
+        table = pq.read_table(stream, columns=["input_id", "score"])
+    return dict(zip(table["input_id"].to_pylist(), table["score"].to_pylist(), strict=True))
+
+
+def mean_over_draws(root: UPath, records: Sequence[EvaluationRecord]) -> Interval | None:
+    """The mean of several prompts' scores on the same rows, with the interval over the rows; None without any.
+
+    Each row counts once, with its mean over the draws: rows are the sample, not draws times rows.
+
+    Raises:
+        NotFoundError: the examples of one are gone.
+    """
+    draws = [read_scores(root, record) for record in records]
+    if not draws:
+        return None
+    return mean_interval([sum(draw[row] for draw in draws) / len(draws) for row in draws[0]])

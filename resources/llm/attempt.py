@@ -1,0 +1,123 @@
+"""One attempt: quote, admission, the provider, settlement."""
+
+from __future__ import annotations
+
+import asyncio
+
+from domain.errors import FaultClass, ProviderError, UnansweredError
+from resources.llm.admission import Admission, Draft
+from resources.llm.call import Call, Timing
+from resources.llm.endpoints import Endpoint, Endpoints
+from resources.llm.outcomes import Outcome, answered, broken_off, failed, never_sent
+from resources.llm.quotes import Quote, Quotes
+from resources.llm.records import AttemptFacts
+from resources.llm.scopes import expand_scopes
+from resources.llm.settlement import Settler
+from resources.llm.types import Completion, ProviderAnswer, Request
+
+# A provider is given the time that is left and keeps it by itself; past this grace it is cut off.
+_GRACE_S = 0.5
+
+
+class AttemptLayer:
+    """The innermost layer: each `complete` is one attempt, admitted and settled for itself."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        quotes: Quotes,
+        admission: Admission,
+        settler: Settler,
+        timing: Timing,
+        *,
+        owner: str,
+        rate_limit_pause_s: float,
+    ) -> None:
+        self._endpoints = endpoints
+        self._quotes = quotes
+        self._admission = admission
+        self._settler = settler
+        self._timing = timing
+        self._owner = owner
+        self._pause_s = rate_limit_pause_s
+
+    async def complete(self, request: Request, call: Call) -> Completion:
+        """Make one attempt at `request`.
+
+        Raises:
+            ProviderError: it failed.
+            UnansweredError: it was not let through, or the time is over.
+            ConfigurationError: no such provider, no price under a cap, or a request no limit could let through.
+            InputError: the model does not name a provider.
+            StateUnavailableError: the guards cannot be asked.
+        """
+        endpoint = self._endpoints.of(request.model)
+        bound = endpoint.provider.input_token_bound(request)
+        quote = await self._quotes.quote(request, bound, call.context.scopes)
+        asked_at = self._timing.monotonic()
+        facts = await self._admission.admit(self._draft(request, call, quote))
+        call.attempts += 1
+        sent_at = self._timing.monotonic()
+        outcome = broken_off(facts, "crashed", 0.0)
+        try:
+            answer = await self._exchange(endpoint, request, call, sent_at)
+            outcome = answered(facts, quote.price, answer, self._timing.monotonic() - sent_at)
+        except UnansweredError:
+            outcome = never_sent("deadline")
+            raise
+        except ProviderError as error:
+            outcome = failed(facts, error, self._timing.monotonic() - sent_at, self._pause_s)
+            raise
+        except asyncio.CancelledError:
+            outcome = broken_off(facts, "cancelled", self._timing.monotonic() - sent_at)
+            raise
+        finally:
+            call.cost_nano_usd += outcome.ending.cost_nano_usd
+            await self._settler.settle(facts, outcome, call.context, sent_at - asked_at)
+        return _completion(request, call, answer, outcome)
+
+    async def _exchange(self, endpoint: Endpoint, request: Request, call: Call, now: float) -> ProviderAnswer:
+        seconds = min(endpoint.timeout_s, call.deadline - now)
+        if seconds <= 0:
+            raise UnansweredError("The call's deadline passed before it could be sent.", reason="deadline")
+        try:
+            async with asyncio.timeout(seconds + _GRACE_S):
+                return await endpoint.provider.send(request, seconds)
+        except TimeoutError:
+            raise ProviderError(f"No answer within {seconds:.3g} s.", fault=FaultClass.TIMEOUT) from None
+
+    def _draft(self, request: Request, call: Call, quote: Quote) -> Draft:
+        number = call.attempts + 1
+        attempt_id = f"{call.call_id}-{number}"
+
+        def facts_at(now: float) -> AttemptFacts:
+            return AttemptFacts(
+                attempt_id=attempt_id,
+                call_id=call.call_id,
+                number=number,
+                model=request.model,
+                scopes=expand_scopes(call.context.scopes, now),
+                reserve_nano_usd=quote.reserve_nano_usd,
+                price=quote.price_record,
+                owner=self._owner,
+                started_at=now,
+                lineage=call.lineage,
+            )
+
+        return Draft(facts_at, quote.tokens, call)
+
+
+def _completion(request: Request, call: Call, answer: ProviderAnswer, outcome: Outcome) -> Completion:
+    return Completion(
+        text=answer.text,
+        status="ok",
+        call_id=call.call_id,
+        model=request.model,
+        usage=answer.usage,
+        cost_nano_usd=call.cost_nano_usd,
+        latency_s=0.0,
+        attempts=call.attempts,
+        origin_cost_nano_usd=call.cost_nano_usd,
+        origin_latency_s=outcome.ending.latency_s,
+        finish_reason=answer.finish_reason,
+    )

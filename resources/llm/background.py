@@ -1,0 +1,78 @@
+"""Steps at the state store that must come out right even when the call that began them is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Step = Callable[[], Coroutine[Any, Any, T]]
+
+
+class Background:
+    """Runs steps to their end, apart from their caller's cancellation, and waits for them on close.
+
+    Args:
+        cancels_cleanly: a cancelled step at this store has not happened (stores inside this machine work without
+            giving up control). Steps then need no task of their own, which would cost as much as the step.
+    """
+
+    def __init__(self, *, cancels_cleanly: bool) -> None:
+        self._cancels_cleanly = cancels_cleanly
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def finish(self, step: Step[T]) -> T:
+        """The result of `step`, which happens in any case: a cancelled caller leaves at once, the step goes on.
+
+        `step` may be begun twice, so it must not matter if it is.
+        """
+        if not self._cancels_cleanly:
+            return await asyncio.shield(self._start(step))
+        try:
+            return await step()
+        except asyncio.CancelledError:
+            self.start(step)
+            raise
+
+    async def undoable(self, step: Step[T], undo: Callable[[T], None]) -> T:
+        """The result of `step`; if the caller is cancelled and it happens all the same, `undo` gets its result."""
+        if self._cancels_cleanly:
+            return await step()
+        task = self._start(step)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(lambda done: _hand_over(done, undo))
+            raise
+
+    def start(self, step: Step[Any]) -> None:
+        """Run `step`; nobody waits for it before `drain`."""
+        self._start(step).add_done_callback(_retrieve)
+
+    async def drain(self) -> None:
+        """Wait for what is under way now."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def drain_all(self) -> None:
+        """Wait until nothing is under way; for the end, when nothing new begins."""
+        while self._tasks:
+            await self.drain()
+
+    def _start(self, step: Step[T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(step())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _hand_over(task: asyncio.Task[T], receive: Callable[[T], None]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        receive(task.result())
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    # An error nobody waits for has been dealt with where it arose; asyncio should not report it again.
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,26 @@
+"""Announcing each move of a circuit breaker once, half-open ones included."""
+
+from __future__ import annotations
+
+from resources.llm.call import Timing
+from resources.llm.events import BreakerChanged, Dispatcher
+from resources.llm.state.protocol import BreakerChange, BreakerState
+
+
+class BreakerLog:
+    """Remembers where each breaker was last seen."""
+
+    def __init__(self, dispatcher: Dispatcher, timing: Timing) -> None:
+        self._dispatcher = dispatcher
+        self._timing = timing
+        self._seen: dict[str, BreakerState] = {}
+
+    def moved(self, change: BreakerChange) -> None:
+        """A settlement or a person moved it."""
+        self._seen[change.model] = change.after
+        self._dispatcher.emit(BreakerChanged(change.model, change.before, change.after, self._timing.clock()))
+
+    def probing(self, model: str) -> None:
+        """A probe was let through: the breaker is half open, which no settlement reports."""
+        if self._seen.get(model) != "half_open":
+            self.moved(BreakerChange(model, "open", "half_open"))

@@ -1,0 +1,132 @@
+"""The exact cache with single flight: identical requests at once make one provider call, across processes too."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from domain.errors import StateUnavailableError, UnansweredError
+from resources.llm.background import Background
+from resources.llm.cache_entry import CachedAnswer, cache_applies, cache_key, decode, encode, storable
+from resources.llm.call import Call, Layer, Timing
+from resources.llm.endpoints import Endpoints
+from resources.llm.settings import CacheSettings
+from resources.llm.state.protocol import CacheFollow, CacheHit, CacheLead, CacheLookup, StateStore
+from resources.llm.types import Completion, Request
+
+_log = logging.getLogger(__name__)
+
+
+class CacheLayer:
+    """Answers from the store where it may; otherwise one caller leads and the others follow it."""
+
+    def __init__(
+        self,
+        inner: Layer,
+        store: StateStore,
+        endpoints: Endpoints,
+        settings: CacheSettings,
+        timing: Timing,
+        background: Background,
+        *,
+        owner: str,
+    ) -> None:
+        self._inner = inner
+        self._store = store
+        self._endpoints = endpoints
+        self._settings = settings
+        self._timing = timing
+        self._background = background
+        self._owner = owner
+        self._followed: dict[str, asyncio.Event] = {}
+
+    async def complete(self, request: Request, call: Call) -> Completion:
+        """A stored answer, the leader's answer, or this call's own.
+
+        Raises:
+            UnansweredError: the deadline passed while another call was fetching the answer, or as inner layers say.
+            ProviderError: this call led, and its provider failed.
+            StateUnavailableError: the store cannot be asked.
+        """
+        if not self._settings.enabled or not cache_applies(request):
+            return await self._inner.complete(request, call)
+        key = cache_key(request, self._endpoints.address(request.model))
+        while True:
+            lookup = await self._lookup(key)
+            if isinstance(lookup, CacheHit):
+                answer = decode(lookup.value)
+                return _hit(answer, call) if answer else await self._inner.complete(request, call)
+            if isinstance(lookup, CacheLead):
+                return await self._lead(key, request, call)
+            await self._follow(key, lookup, call)
+
+    async def _lookup(self, key: str) -> CacheLookup:
+        def give_up_lead(lookup: CacheLookup) -> None:
+            if isinstance(lookup, CacheLead):
+                self._background.start(lambda: self._abandon(key))
+
+        now = self._timing.clock()
+        return await self._background.undoable(lambda: self._store.cache_lookup(key, self._owner, now), give_up_lead)
+
+    async def _lead(self, key: str, request: Request, call: Call) -> Completion:
+        stored = False
+        try:
+            completion = await self._inner.complete(request, call)
+            if storable(request, completion):
+                stored = await self._background.finish(lambda: self._fill(key, encode(completion)))
+        finally:
+            if not stored:
+                await self._background.finish(lambda: self._abandon(key))
+        return completion
+
+    async def _follow(self, key: str, lookup: CacheFollow, call: Call) -> None:
+        """Wait for a leader of this process to end, or for the time the store asks to."""
+        remaining = call.deadline - self._timing.monotonic()
+        if remaining <= 0:
+            raise UnansweredError("The deadline passed while another call was fetching the answer.", reason="deadline")
+        ended = self._followed.setdefault(key, asyncio.Event())
+        sleeper = asyncio.ensure_future(self._timing.sleep(min(lookup.seconds, remaining)))
+        waker = asyncio.ensure_future(ended.wait())
+        try:
+            await asyncio.wait((sleeper, waker), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeper.cancel()
+            waker.cancel()
+
+    async def _fill(self, key: str, value: bytes) -> bool:
+        try:
+            await self._store.cache_fill(key, value, self._settings.ttl_s, self._timing.clock())
+        except StateUnavailableError as error:
+            # The answer is in hand and paid for; only its copy is lost.
+            _log.warning("an answer was not cached: %s", error)
+            return False
+        self._wake(key)
+        return True
+
+    async def _abandon(self, key: str) -> None:
+        try:
+            await self._store.cache_abandon(key, self._owner)
+        except StateUnavailableError as error:
+            _log.warning("the lead of a cached request passes on only when its lease ends: %s", error)
+        self._wake(key)
+
+    def _wake(self, key: str) -> None:
+        if (event := self._followed.pop(key, None)) is not None:
+            event.set()
+
+
+def _hit(answer: CachedAnswer, call: Call) -> Completion:
+    return Completion(
+        text=answer.text,
+        status="ok",
+        call_id=call.call_id,
+        model=answer.model,
+        usage=answer.usage,
+        cost_nano_usd=0,
+        latency_s=0.0,
+        attempts=0,
+        cached=True,
+        origin_call_id=answer.call_id,
+        origin_cost_nano_usd=answer.cost_nano_usd,
+        origin_latency_s=answer.latency_s,
+    )

@@ -1,0 +1,95 @@
+"""What makes two requests the same, and a stored answer's bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from domain.errors import InputError
+from domain.pricing import Usage
+from resources.llm.types import Completion, Request
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CachedAnswer:
+    """An answer with what it cost and how long it took when it was made."""
+
+    text: str
+    usage: Usage
+    model: str
+    call_id: str
+    cost_nano_usd: int
+    latency_s: float
+
+
+def cache_applies(request: Request) -> bool:
+    """Whether one answer may stand for another: at temperature 0, or for an explicitly numbered draw."""
+    return request.temperature == 0 or request.sample is not None
+
+
+def cache_key(request: Request, address: str) -> str:
+    """SHA-256 over all that can change the answer, the endpoint's address included; nothing of the call's context.
+
+    Raises:
+        InputError: `extra` or `response_schema` hold something JSON cannot say.
+    """
+    identity = (
+        _FORMAT,
+        address,
+        request.model,
+        request.messages,
+        request.max_output_tokens,
+        float(request.temperature),
+        request.top_p,
+        request.stop,
+        request.seed,
+        request.response_schema,
+        request.sample,
+        request.extra,
+    )
+    try:
+        text = json.dumps(identity, separators=(",", ":"), sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"The request cannot be written as JSON: {error}.", field="extra", mend="Use JSON values only."
+        ) from None
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def storable(request: Request, completion: Completion) -> bool:
+    """Only a whole answer of the very model that was asked is worth keeping."""
+    return completion.status == "ok" and completion.finish_reason == "stop" and completion.model == request.model
+
+
+def encode(completion: Completion) -> bytes:
+    """The bytes to store for `completion`."""
+    usage = completion.usage
+    entry = {
+        "text": completion.text,
+        "usage": (usage.input_tokens, usage.output_tokens, usage.cached_input_tokens),
+        "model": completion.model,
+        "call_id": completion.call_id,
+        "cost_nano_usd": completion.origin_cost_nano_usd,
+        "latency_s": completion.origin_latency_s,
+    }
+    return json.dumps(entry, separators=(",", ":")).encode()
+
+
+def decode(value: bytes) -> CachedAnswer | None:
+    """The stored answer; None where the bytes are not one."""
+    try:
+        entry = json.loads(value)
+        tokens_in, tokens_out, cached_in = entry["usage"]
+        return CachedAnswer(
+            text=entry["text"],
+            usage=Usage(input_tokens=tokens_in, output_tokens=tokens_out, cached_input_tokens=cached_in),
+            model=entry["model"],
+            call_id=entry["call_id"],
+            cost_nano_usd=entry["cost_nano_usd"],
+            latency_s=entry["latency_s"],
+        )
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,69 @@
+"""One call on its way through the layers, the time it lives by, and the interface every layer wraps."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from resources.llm.types import CallContext, Completion, Request
+
+BATCH_PURPOSE = "batch"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Injected time and chance.
+
+    Attributes:
+        clock: epoch seconds, shared with other processes through the state store.
+        monotonic: seconds that never jump; deadlines and latencies use them.
+        sleep: waits between attempts and in queues.
+        rng: jitter.
+    """
+
+    clock: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    rng: random.Random = field(default_factory=random.Random)
+
+
+@dataclass(slots=True)
+class Call:
+    """What the layers know of a call beside its request.
+
+    Attributes:
+        started_at: epoch seconds.
+        started: monotonic seconds.
+        deadline: monotonic seconds.
+        attempts: attempts admitted so far.
+        cost_nano_usd: charged so far, ambiguous attempts included.
+        lineage: the ledger's call columns, shared by the records of all attempts.
+    """
+
+    context: CallContext
+    call_id: str
+    requested_model: str
+    started_at: float
+    started: float
+    deadline: float
+    lineage: dict[str, Any]
+    attempts: int = 0
+    cost_nano_usd: int = 0
+
+
+class Layer(Protocol):
+    """One concern of the core, wrapped around the next."""
+
+    async def complete(self, request: Request, call: Call) -> Completion:
+        """The answer to `request`.
+
+        Raises:
+            ProviderError: an attempt failed for good.
+            UnansweredError: no attempt was let through or the time is over; `reason` says why.
+            StateUnavailableError: the guards cannot be asked.
+        """
+        ...

@@ -1,0 +1,55 @@
+"""Turning away requests and contexts that money, limits or the ledger could not follow."""
+
+from __future__ import annotations
+
+from domain.errors import InputError
+from resources.llm.records import LINEAGE_FIELDS
+from resources.llm.types import CallContext, Request
+
+# They change what an attempt costs beyond its reserve, or what it answers beyond what is read.
+_RESERVED_EXTRAS = frozenset(
+    {"model", "messages", "n", "best_of", "candidate_count", "max_tokens", "max_completion_tokens", "stream"}
+)
+_LONGEST = {"purpose": 50, "prompt_version_id": 64, "dataset_version_id": 64}
+_LONGEST_OTHERWISE = 200
+
+
+def check_request(request: Request) -> None:
+    """Return only if `request` can be priced and sent.
+
+    Raises:
+        InputError: names the field.
+    """
+    if request.max_output_tokens < 1:
+        raise InputError("A request needs room to answer.", field="max_output_tokens", mend="Ask for 1 token or more.")
+    if not request.messages:
+        raise InputError("A request needs a message.", field="messages", mend="Add one.")
+    _check_text("model", request.model)
+    if request.extra and (taken := _RESERVED_EXTRAS.intersection(request.extra)):
+        raise InputError(
+            f"`extra` must not hold {', '.join(sorted(taken))}.",
+            field="extra",
+            mend="Use the request's own fields; for several answers make several requests with their own `sample`.",
+        )
+
+
+def check_context(context: CallContext) -> None:
+    """Return only if the ledger can hold `context` and its deadline is a time to come.
+
+    Raises:
+        InputError: names the field.
+    """
+    if context.deadline_s is not None and not context.deadline_s > 0:
+        raise InputError("The deadline must lie ahead.", field="deadline_s", mend="Give seconds above 0, or None.")
+    for name in LINEAGE_FIELDS:
+        value = getattr(context, name)
+        if value is not None:
+            _check_text(name, value)
+
+
+def _check_text(name: str, value: str) -> None:
+    longest = _LONGEST.get(name, _LONGEST_OTHERWISE)
+    if not isinstance(value, str) or len(value) > longest or "\x00" in value:
+        raise InputError(
+            f"`{name}` must be text of at most {longest} characters.", field=name, mend="Use a shorter name or an id."
+        )

@@ -1,0 +1,218 @@
+"""The client: one door for every LLM call, and for those who look after the guards."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from decimal import Decimal
+from typing import Literal
+
+from domain.errors import InputError, PromptoryError, ProviderError, StateUnavailableError, UnansweredError
+from domain.pricing import Usage, usd_to_nano
+from resources.llm.assembly import Core
+from resources.llm.call import BATCH_PURPOSE, Call
+from resources.llm.call_checks import check_context, check_request
+from resources.llm.events import CallFinished, Subscriber
+from resources.llm.health import Health, judge, state_away
+from resources.llm.records import lineage_of
+from resources.llm.scopes import check_scope_name
+from resources.llm.state.protocol import ScopeState
+from resources.llm.types import CallContext, Completion, Request
+
+_log = logging.getLogger(__name__)
+_NO_USAGE = Usage()
+_NO_CONTEXT = CallContext()
+
+
+class LLMClient:
+    """An open execution core. Made by `open_client`; used on the event loop that opened it."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._closed = False
+
+    async def complete(self, request: Request, context: CallContext = _NO_CONTEXT) -> Completion:
+        """Answer `request` within the guards; the call is recorded in the ledger however it ends.
+
+        Raises:
+            InputError: request or context are malformed.
+            ConfigurationError: no such provider, no price under a cap, no budget where one is required.
+            ProviderError: the provider refuses the request itself (its class is not retryable).
+            UnansweredError: no answer, and `context.allow_fallback` is False.
+            StateUnavailableError: the guards cannot be asked, so nothing is sent.
+        """
+        if self._closed:
+            raise PromptoryError("The client is closed.", mend="Make calls inside `open_client`.")
+        check_request(request)
+        check_context(context)
+        call = self._begin(request, context)
+        try:
+            completion = await self._core.layers.complete(request, call)
+        except BaseException as error:
+            self._finish(call, None, *_failure(error))
+            raise
+        completion = replace(completion, latency_s=self._core.timing.monotonic() - call.started)
+        self._finish(call, completion, completion.status, completion.reason)
+        return completion
+
+    async def health(self) -> Health:
+        """Breakers, limiters, budgets and cache now, and the overall state."""
+        core = self._core
+        now = core.timing.clock()
+        waiting = core.ledger.waiting_calls
+        try:
+            models, scopes, cache = (
+                await core.store.models(now),
+                await core.store.scopes(),
+                await core.store.cache_stats(now),
+            )
+        except StateUnavailableError as error:
+            return state_away(error.problem, waiting)
+        return judge(models, scopes, cache, waiting, now)
+
+    async def budgets(self) -> tuple[ScopeState, ...]:
+        """All budget windows in which anything was ever reserved or booked.
+
+        Raises:
+            StateUnavailableError: the state store cannot be asked.
+        """
+        return tuple(await self._core.store.scopes())
+
+    async def set_cap(self, scope: str, usd: Decimal | None) -> None:
+        """Cap `scope` (a name such as `day` or `run:<id>`), or lift its cap; binds all processes at once.
+
+        Raises:
+            InputError: not a scope name, or not an amount of USD.
+            StateUnavailableError: the state store cannot be reached; nothing changed.
+            DatabaseUnavailableError: the cap holds, but would be forgotten with the state store.
+        """
+        try:
+            check_scope_name(scope)
+        except ValueError as error:
+            raise InputError(str(error), field="scope", mend="Correct the name.") from None
+        if usd is not None and not (usd.is_finite() and usd >= 0):
+            raise InputError("A cap is a number of USD, 0 or more.", field="usd", mend="Give such a number, or None.")
+        nano = None if usd is None else usd_to_nano(usd)
+        await self._core.store.set_cap(scope, nano)
+        self._core.caps.changed(scope, capped=nano is not None)
+        await asyncio.to_thread(self._core.database.put_cap, scope, nano, self._core.timing.clock())
+
+    async def unfreeze(self, window: str) -> None:
+        """Let a budget window frozen by an overrun (`day:2026-11-22`, `task:<name>`) admit again.
+
+        Raises:
+            StateUnavailableError: the state store cannot be reached.
+        """
+        await self._core.store.unfreeze(window)
+
+    async def set_breaker(self, model: str, state: Literal["closed", "open"]) -> None:
+        """Open or close a model's breaker by hand.
+
+        Raises:
+            StateUnavailableError: the state store cannot be reached.
+        """
+        change = await self._core.store.set_breaker(model, state, self._core.timing.clock())
+        if change is not None:
+            self._core.breakers.moved(change)
+
+    async def clear_cache(self) -> int:
+        """Drop all cached answers; how many there were.
+
+        Raises:
+            StateUnavailableError: the state store cannot be reached.
+        """
+        return await self._core.store.cache_clear()
+
+    async def check_endpoints(self) -> None:
+        """Reach every configured endpoint without generating anything.
+
+        Raises:
+            ProviderError: the first one that cannot be reached or refuses its key.
+            ConfigurationError: an endpoint names no known provider.
+        """
+        await self._core.endpoints.check()
+
+    async def flush(self) -> None:
+        """Write every finished call and attempt to the ledger now, and raise the budget alarms that are due.
+
+        Raises:
+            DatabaseUnavailableError: the ledger's database is away; everything is kept.
+            StateUnavailableError: the state store is away.
+        """
+        await self._core.background.drain()
+        await self._core.ledger.flush()
+        await self._core.watch.look()
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Call `subscriber` with every later event, on the client's event loop; the returned function ends that."""
+        return self._core.dispatcher.subscribe(subscriber)
+
+    async def close(self) -> None:
+        """Finish the settlements under way, write the ledger and release everything. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        core = self._core
+        async with AsyncExitStack() as last_to_first:
+            last_to_first.callback(core.database.dispose)
+            last_to_first.push_async_callback(core.endpoints.close)
+            last_to_first.push_async_callback(self._leave_store)
+            last_to_first.push_async_callback(core.ledger.try_flush)
+            last_to_first.push_async_callback(core.background.drain_all)
+            await core.heartbeat.stop()
+
+    async def _leave_store(self) -> None:
+        core = self._core
+        try:
+            await core.settler.catch_up()
+            await core.store.close(core.owner, core.timing.clock())
+        except StateUnavailableError as error:
+            _log.warning("the state store is away at the end; what is open is booked when it is next opened: %s", error)
+
+    def _begin(self, request: Request, context: CallContext) -> Call:
+        core = self._core
+        seconds = context.deadline_s
+        if seconds is None:
+            batch = context.purpose == BATCH_PURPOSE
+            seconds = core.settings.batch_deadline_s if batch else core.settings.default_deadline_s
+        call_id = uuid.uuid4().hex
+        started_at = core.timing.clock()
+        started = core.timing.monotonic()
+        lineage = lineage_of(call_id, request.model, context, started_at)
+        return Call(context, call_id, request.model, started_at, started, started + seconds, lineage)
+
+    def _finish(self, call: Call, completion: Completion | None, status: str, reason: str | None) -> None:
+        core = self._core
+        core.dispatcher.emit(
+            CallFinished(
+                call_id=call.call_id,
+                context=call.context,
+                requested_model=call.requested_model,
+                model=completion.model if completion and completion.status == "ok" else None,
+                status=status,
+                reason=reason,
+                cached=completion.cached if completion else False,
+                origin_call_id=completion.origin_call_id if completion else None,
+                attempts=call.attempts,
+                usage=completion.usage if completion else _NO_USAGE,
+                cost_nano_usd=call.cost_nano_usd,
+                latency_s=core.timing.monotonic() - call.started,
+                started_at=call.started_at,
+                finished_at=core.timing.clock(),
+            )
+        )
+
+
+def _failure(error: BaseException) -> tuple[str, str]:
+    """Status and reason of a call that ended in `error`."""
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled", "cancelled"
+    if isinstance(error, UnansweredError):
+        return "error", error.reason
+    if isinstance(error, ProviderError):
+        return "error", error.fault.value
+    return "error", type(error).__name__[:50]

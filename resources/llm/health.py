@@ -1,0 +1,73 @@
+"""How the core is doing, in one word and in its parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from resources.llm.scopes import cap_name, current_windows
+from resources.llm.state.protocol import CacheStats, ModelState, ScopeState
+
+Overall = Literal["healthy", "warning", "degraded"]
+BUDGET_WARNING_PERCENT = 90
+LIMITER_WARNING = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """State of the guards at one moment.
+
+    Attributes:
+        overall: `degraded` with a breaker not closed or the state store away; `warning` with a budget more than 90 %
+            used or frozen, or a limiter with less than 10 % left; else `healthy`.
+        reasons: one sentence per thing that is not well.
+        budgets: the windows that charges go to now.
+        cache: None when the state store is away.
+        ledger_waiting_calls: finished calls that the ledger's database does not hold yet.
+    """
+
+    overall: Overall
+    reasons: tuple[str, ...]
+    models: tuple[ModelState, ...]
+    budgets: tuple[ScopeState, ...]
+    cache: CacheStats | None
+    ledger_waiting_calls: int
+    state_available: bool = True
+
+
+def judge(
+    models: list[ModelState], budgets: list[ScopeState], cache: CacheStats, waiting_calls: int, now: float
+) -> Health:
+    """The health that these states mean at epoch second `now`."""
+    current = tuple(budget for budget in budgets if _is_current(budget, now))
+    broken = [f"The breaker of {model.model} is {model.breaker}." for model in models if model.breaker != "closed"]
+    low = [sentence for budget in current for sentence in _budget_warning(budget)]
+    low += [f"The limiter of {model.model} has {left:.0%} left." for model in models for left in _low_limits(model)]
+    overall: Overall = "degraded" if broken else "warning" if low else "healthy"
+    return Health(overall, (*broken, *low), tuple(models), current, cache, waiting_calls)
+
+
+def state_away(problem: str, waiting_calls: int) -> Health:
+    """The health while the state store cannot be asked: nothing is admitted."""
+    return Health("degraded", (problem,), (), (), None, waiting_calls, state_available=False)
+
+
+def _is_current(budget: ScopeState, now: float) -> bool:
+    return current_windows(now).get(cap_name(budget.scope), budget.scope) == budget.scope
+
+
+def _budget_warning(budget: ScopeState) -> list[str]:
+    if budget.frozen:
+        return [f"Budget {budget.scope} is frozen."]
+    cap = budget.cap_nano_usd
+    used = budget.settled_nano_usd + budget.ambiguous_nano_usd + budget.reserved_nano_usd
+    if cap is None or used * 100 <= cap * BUDGET_WARNING_PERCENT:
+        return []
+    return [
+        f"Budget {budget.scope} is {used / cap:.0%} used." if cap else f"Budget {budget.scope} is spent: its cap is 0."
+    ]
+
+
+def _low_limits(model: ModelState) -> list[float]:
+    limits = (model.requests_left, model.tokens_left)
+    return [left for left in limits if left is not None and left < LIMITER_WARNING]

@@ -1,0 +1,111 @@
+"""The ledger's reads and writes. Everything here blocks: callers use a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from resources.database.insert_ignore import dialect_insert, insert_ignore
+from resources.database.locks import lock_until_commit
+from resources.database.repositories import budget_scopes
+from resources.database.repositories.spending import scope_totals
+from resources.database.session import Database, open_database
+from resources.database.tables.ledger import AttemptRow, CallRow
+from resources.llm.ledger_rows import attempt_row, orphan_call_row, orphans, parse_record
+from resources.llm.records import LOST
+
+ScopeTotals = list[tuple[str, int, int]]
+
+_REBUILD_LOCK = "promptory/budget-rebuild"
+
+
+def open_ledger_database(url: str) -> LedgerDatabase:
+    """Open the ledger at `url`; a database without a schema gets one.
+
+    Raises:
+        ConfigurationError: the URL is not usable.
+        DatabaseUnavailableError: it does not answer.
+        SchemaVersionError: it is on another schema than this program.
+    """
+    from resources.database.schema import current_revision, require_current, upgrade  # brings Alembic: not at import
+
+    database = open_database(url)
+    try:
+        if current_revision(database) is None:
+            upgrade(database)
+        require_current(database)
+    except BaseException:
+        database.dispose()
+        raise
+    return LedgerDatabase(database)
+
+
+class LedgerDatabase:
+    """Writes calls and attempts once each, however often they are handed in, and sums what was spent."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def write(self, calls: Sequence[dict[str, Any]], records: Sequence[str], owner: str) -> None:
+        """Store `calls` (rows) and the attempts in `records` (JSON), in one transaction.
+
+        Raises:
+            DatabaseUnavailableError: nothing was stored.
+        """
+        parsed = [parse_record(record) for record in records]
+        with self._database.session() as session:
+            _upsert_calls(session, calls)
+            insert_ignore(session, AttemptRow, [attempt_row(record) for record in parsed])
+            _write_orphans(session, orphans(parsed, owner))
+
+    def rebuilding(self, apply: Callable[[ScopeTotals], None]) -> None:
+        """Sum all attempts by scope and hand (scope, settled, ambiguous) to `apply`, one process at a time.
+
+        Raises:
+            DatabaseUnavailableError: the ledger cannot be read.
+        """
+        with self._database.session() as session:
+            lock_until_commit(session, _REBUILD_LOCK)
+            apply([line for line in scope_totals(session) if line[1] or line[2]])
+
+    def caps(self) -> dict[str, int]:
+        """Caps set by hand, nano-USD by scope name."""
+        with self._database.session(read_only=True) as session:
+            return budget_scopes.caps(session)
+
+    def put_cap(self, scope: str, cap_nano_usd: int | None, now: float) -> None:
+        """Remember a cap set by hand, or forget it."""
+        with self._database.session() as session:
+            if cap_nano_usd is None:
+                budget_scopes.remove_cap(session, scope)
+            else:
+                budget_scopes.set_cap(session, scope, cap_nano_usd, now=datetime.fromtimestamp(now, UTC))
+
+    def dispose(self) -> None:
+        """Close the connections."""
+        self._database.dispose()
+
+
+def _write_orphans(session: Session, lineages: dict[str, dict[str, Any]]) -> None:
+    """Give calls of other processes a row, in case those processes are gone; their own row always wins."""
+    if not lineages:
+        return
+    query = select(AttemptRow).where(AttemptRow.call_id.in_(lineages)).order_by(AttemptRow.call_id, AttemptRow.number)
+    grouped = groupby(session.scalars(query), key=lambda row: row.call_id)
+    rows = [orphan_call_row(lineages[call_id], list(attempts)) for call_id, attempts in grouped]
+    _upsert_calls(session, rows, only_if_lost=True)
+
+
+def _upsert_calls(session: Session, rows: Iterable[dict[str, Any]], *, only_if_lost: bool = False) -> None:
+    batch = list(rows)
+    if not batch:
+        return
+    insert = dialect_insert(session, CallRow)
+    changes = {name: insert.excluded[name] for name in batch[0] if name != "call_id"}
+    where = CallRow.status == LOST if only_if_lost else None
+    session.execute(insert.on_conflict_do_update(index_elements=["call_id"], set_=changes, where=where), batch)

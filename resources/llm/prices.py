@@ -1,0 +1,60 @@
+"""Where prices come from: the settings, then the packaged table, then LiteLLM's maintained one where installed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import metadata, resources, util
+from pathlib import Path
+from typing import Any
+
+from domain.pricing import ModelPrice
+from resources.llm.litellm_prices import price_from_entry
+
+_LITELLM_TABLE = "model_prices_and_context_window_backup.json"
+
+
+class PriceBook:
+    """Prices by model; the settings win over the packaged table, which wins over LiteLLM's."""
+
+    def __init__(self, overrides: Mapping[str, ModelPrice] | None = None) -> None:
+        self._overrides = dict(overrides or {})
+        self._known: dict[str, tuple[ModelPrice | None, dict[str, Any] | None]] = {}
+
+    def price_of(self, model: str) -> ModelPrice | None:
+        """The price of `model` (`provider/name`), or None where nobody knows it."""
+        return self.quoted(model)[0]
+
+    def quoted(self, model: str) -> tuple[ModelPrice | None, dict[str, Any] | None]:
+        """The price, and the same as JSON values for the ledger; both None where nobody knows it."""
+        known = self._known.get(model)
+        if known is None:
+            price = self._overrides.get(model) or packaged_prices().get(model) or _litellm_price(model)
+            known = (price, price.model_dump(mode="json", exclude_none=True) if price else None)
+            self._known[model] = known
+        return known
+
+
+@lru_cache(maxsize=1)
+def packaged_prices() -> dict[str, ModelPrice]:
+    """The table that ships with the program."""
+    text = resources.files("resources.llm").joinpath("prices.json").read_text("utf-8")
+    return {model: ModelPrice.model_validate(entry) for model, entry in json.loads(text).items()}
+
+
+def _litellm_price(model: str) -> ModelPrice | None:
+    table, version = _litellm_table()
+    return price_from_entry(model, table, version) if table else None
+
+
+@lru_cache(maxsize=1)
+def _litellm_table() -> tuple[dict[str, Any], str]:
+    # Reading the file spares the import of LiteLLM, which takes seconds.
+    spec = util.find_spec("litellm")
+    if spec is None or spec.origin is None:
+        return {}, ""
+    path = Path(spec.origin).with_name(_LITELLM_TABLE)
+    if not path.is_file():
+        return {}, ""
+    return json.loads(path.read_text("utf-8")), metadata.version("litellm")

@@ -1,0 +1,174 @@
+"""`openai/…`: any endpoint that speaks OpenAI's chat completions (OpenAI, vLLM, Ollama, gateways), on plain aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, NamedTuple
+
+import aiohttp
+
+from domain.errors import ConfigurationError, FaultClass, ProviderError
+from resources.llm.providers.http_faults import status_error
+from resources.llm.providers.openai_wire import MAX_TOKENS_FIELDS, MaxTokensField, parse_answer, request_body
+from resources.llm.providers.tokens import byte_token_bound
+from resources.llm.types import ProviderAnswer, Request
+
+if TYPE_CHECKING:
+    from resources.llm.settings import EndpointSettings
+
+VENDOR_BASE_URL = "https://api.openai.com/v1"
+CONNECT_TIMEOUT_S = 10.0
+CHECK_TIMEOUT_S = 10.0
+# Below the 5 s of common servers: a connection the server has just closed costs an attempt of unknown outcome.
+KEEPALIVE_S = 4.0
+
+
+class _Reply(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class OpenAIProvider:
+    """One endpoint, one connection pool. Belongs to the event loop of its first call.
+
+    Args:
+        settings: where to and with which key.
+        clock: seconds since the epoch; dates in Retry-After count from it.
+
+    Raises:
+        ConfigurationError: a header value or an option cannot be used.
+    """
+
+    def __init__(self, settings: EndpointSettings, *, clock: Callable[[], float] = time.time) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._base_url = settings.base_url or VENDOR_BASE_URL
+        self._max_tokens_field: MaxTokensField = _max_tokens_field(settings)
+        self._headers = _headers(settings)
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    def input_token_bound(self, request: Request) -> int:
+        """Input tokens the provider may bill for `request`; see `tokens`."""
+        return byte_token_bound(request)
+
+    async def send(self, request: Request, timeout_s: float) -> ProviderAnswer:
+        """Make one attempt, as `Provider.send`. Cancelling it closes its connection.
+
+        Raises:
+            ProviderError: with the fault's class; `never_sent` where no byte left.
+        """
+        body = request_body(request, self._max_tokens_field)
+        reply = await self._exchange("POST", "/chat/completions", body, timeout_s)
+        return parse_answer(reply.body, byte_token_bound(request), request.max_output_tokens)
+
+    async def check(self) -> None:
+        """List the endpoint's models.
+
+        Raises:
+            ProviderError: it cannot be reached, refuses the key or lists no models.
+        """
+        await self._exchange("GET", "/models", None, min(CHECK_TIMEOUT_S, self._settings.timeout_s))
+
+    async def close(self) -> None:
+        """Close every connection. Safe to call twice; a closed provider answers no more."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _exchange(self, method: str, path: str, body: bytes | None, timeout_s: float) -> _Reply:
+        """One HTTP exchange that ended in a 2xx.
+
+        aiohttp's exceptions carry the request's headers, and with them the key. They are therefore turned into a
+        value inside `except` and raised outside it, so that nothing hangs on `__context__`.
+        """
+        session = self._open_session()
+        progress = SimpleNamespace(sent=False)
+        try:
+            async with asyncio.timeout(timeout_s):
+                async with session.request(
+                    method, self._base_url + path, data=body, allow_redirects=False, trace_request_ctx=progress
+                ) as response:
+                    reply = _Reply(response.status, response.headers, await response.read())
+        except TimeoutError:
+            failure = _timeout_error(timeout_s, never_sent=not progress.sent)
+        except aiohttp.ClientError as error:
+            failure = _connection_error(type(error).__name__, never_sent=not progress.sent)
+        else:
+            if 200 <= reply.status < 300:
+                return reply
+            failure = status_error(reply.status, reply.headers, reply.body, self._clock())
+        raise failure
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise ProviderError("this provider is closed", fault=FaultClass.INVALID_REQUEST, never_sent=True)
+        if self._session is None:
+            trace = aiohttp.TraceConfig()
+            trace.on_request_headers_sent.append(_mark_sent)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._settings.max_connections, keepalive_timeout=KEEPALIVE_S),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+                trace_configs=[trace],
+            )
+        return self._session
+
+
+async def _mark_sent(_session: aiohttp.ClientSession, progress: SimpleNamespace, _parameters: object) -> None:
+    # Runs before the first byte reaches the socket: `sent=False` is certain, `sent=True` is "perhaps".
+    progress.trace_request_ctx.sent = True
+
+
+def _timeout_error(timeout_s: float, *, never_sent: bool) -> ProviderError:
+    stage = "no connection" if never_sent else "no complete answer"
+    return ProviderError(
+        f"{stage} within {timeout_s:g} s",
+        fault=FaultClass.TIMEOUT,
+        never_sent=never_sent,
+        mend="raise the endpoint's timeout_s, or ask for fewer output tokens.",
+    )
+
+
+def _connection_error(kind: str, *, never_sent: bool) -> ProviderError:
+    stage = "cannot be reached" if never_sent else "broke the connection before its answer was complete"
+    return ProviderError(
+        f"the endpoint {stage} ({kind})",
+        fault=FaultClass.CONNECTION,
+        never_sent=never_sent,
+        mend="check base_url and the network." if never_sent else None,
+    )
+
+
+def _headers(settings: EndpointSettings) -> dict[str, str]:
+    headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+    key = settings.api_key.get_secret_value() if settings.api_key else ""
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    for name, value in headers.items():
+        if not value.isprintable() or not value.isascii() or not name.isascii() or not name.isprintable():
+            raise ConfigurationError(
+                "an API key or header holds a line break or a character HTTP headers cannot carry",
+                field="endpoints.api_key" if name == "Authorization" else "endpoints.headers",
+                mend="copy it again, without quotes, spaces or line ends.",
+            )
+    return headers | {"Content-Type": "application/json"}
+
+
+def _max_tokens_field(settings: EndpointSettings) -> MaxTokensField:
+    unknown = sorted(settings.options.keys() - {"max_tokens_field"})
+    chosen = settings.options.get("max_tokens_field", "max_tokens")
+    for field in MAX_TOKENS_FIELDS:
+        if chosen == field and not unknown:
+            return field
+    raise ConfigurationError(
+        f"unknown option(s) {', '.join(unknown)}" if unknown else "max_tokens_field has an unknown value",
+        field="endpoints.options",
+        mend=f"max_tokens_field is the one option; it takes {' or '.join(MAX_TOKENS_FIELDS)}.",
+    )

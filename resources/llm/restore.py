@@ -1,0 +1,50 @@
+"""Giving a new or emptied state store its memory of money back from the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from resources.llm.ledger_database import LedgerDatabase, ScopeTotals
+from resources.llm.state.protocol import ScopeState, StateStore
+
+_log = logging.getLogger(__name__)
+
+
+async def restore_spend(store: StateStore, ledger: LedgerDatabase, configured_caps: Mapping[str, int]) -> bool:
+    """If `store` remembers no money, rebuild its totals from `ledger`, before anything is admitted.
+
+    Caps set by hand come back too, where they are lower than the settings' or the settings name none.
+    Processes that find the store empty at once take turns, so none undoes what another has begun to spend.
+
+    Raises:
+        DatabaseUnavailableError: the ledger cannot be read, so nobody can say what is left to spend.
+        StateUnavailableError: the store cannot be reached.
+    """
+    if not _is_fresh(await store.scopes()):
+        return False
+    loop = asyncio.get_running_loop()
+    rebuilt: list[ScopeTotals] = []
+
+    async def rebuild_if_fresh(totals: ScopeTotals) -> None:
+        if totals and _is_fresh(await store.scopes()):
+            await store.rebuild(totals)
+            rebuilt.append(totals)
+
+    def apply(totals: ScopeTotals) -> None:
+        asyncio.run_coroutine_threadsafe(rebuild_if_fresh(totals), loop).result()
+
+    await asyncio.to_thread(ledger.rebuilding, apply)
+    for scope, cap in (await asyncio.to_thread(ledger.caps)).items():
+        if scope not in configured_caps or cap < configured_caps[scope]:
+            await store.set_cap(scope, cap)
+    if rebuilt:
+        _log.warning(
+            "the state store was empty: the spend of %d budget windows was rebuilt from the ledger", len(rebuilt[0])
+        )
+    return bool(rebuilt)
+
+
+def _is_fresh(scopes: list[ScopeState]) -> bool:
+    return not any(scope.settled_nano_usd or scope.ambiguous_nano_usd or scope.reserved_nano_usd for scope in scopes)

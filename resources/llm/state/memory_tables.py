@@ -1,0 +1,145 @@
+"""The guards' rows as dictionaries of one process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+
+from resources.llm.state.protocol import ScopeState
+from resources.llm.state.rules_breaker import Breaker
+from resources.llm.state.rules_budget import binding_cap, cap_names
+from resources.llm.state.rules_limiter import Slot, Use
+from resources.llm.state.tables import ModelGuards, OpenIntent
+
+UNSEEN = ModelGuards(Breaker())
+
+
+@dataclass(slots=True)
+class _Totals:
+    settled: int = 0
+    ambiguous: int = 0
+    reserved: int = 0
+    frozen: bool = False
+
+
+@dataclass(slots=True)
+class _Cap:
+    cap: int | None = None
+    configured: int | None = None
+
+
+class MemoryTables:
+    """`GuardTables` without a file. Dictionaries keep the order in which rows came."""
+
+    def __init__(self) -> None:
+        self._guards: dict[str, ModelGuards] = {}
+        self._slots: dict[str, dict[int, Slot]] = {}
+        self._totals: dict[str, _Totals] = {}
+        self._caps: dict[str, _Cap] = {}
+        self._intents: dict[str, OpenIntent] = {}
+        self._outbox: dict[str, str] = {}
+        self._seen: dict[str, float] = {}
+
+    def guards(self, model: str) -> ModelGuards:
+        return self._guards.get(model, UNSEEN)
+
+    def put_guards(self, model: str, guards: ModelGuards) -> None:
+        self._guards[model] = guards
+
+    def model_names(self) -> list[str]:
+        return [*self._guards, *self._slots]
+
+    def extend_probes(self, owner: str, until: float) -> None:
+        for model, guards in self._guards.items():
+            if guards.breaker.probe_owner == owner:
+                self._guards[model] = guards.extended(until)
+
+    def use(self, model: str, after_slot: int) -> Use:
+        counted = self.slots(model, after_slot)
+        return Use(sum(slot.requests for slot in counted), sum(slot.tokens for slot in counted))
+
+    def slots(self, model: str, after_slot: int) -> list[Slot]:
+        return [slot for slot in self._slots.get(model, {}).values() if slot.start > after_slot]
+
+    def count(self, model: str, slot: int, tokens: int, expired_slot: int) -> None:
+        slots = self._slots.setdefault(model, {})
+        if slot not in slots:
+            for start in [start for start in slots if start <= expired_slot]:
+                del slots[start]
+        earlier = slots.get(slot, Slot(slot, 0, 0))
+        slots[slot] = Slot(slot, earlier.requests + 1, earlier.tokens + tokens)
+
+    def correct_tokens(self, model: str, slot: int, change: int) -> None:
+        slots = self._slots.get(model, {})
+        if slot in slots:
+            slots[slot] = Slot(slot, slots[slot].requests, slots[slot].tokens + change)
+
+    def scope(self, scope: str) -> ScopeState:
+        totals = self._totals.get(scope, _Totals())
+        caps = [self._caps[name].cap for name in cap_names(scope) if name in self._caps]
+        return ScopeState(
+            scope, binding_cap(caps), totals.settled, totals.ambiguous, totals.reserved, frozen=totals.frozen
+        )
+
+    def all_scopes(self) -> list[ScopeState]:
+        return [self.scope(scope) for scope in sorted(self._totals)]
+
+    def add(self, scope: str, settled: int, ambiguous: int, reserved: int) -> None:
+        totals = self._totals.setdefault(scope, _Totals())
+        totals.settled += settled
+        totals.ambiguous += ambiguous
+        totals.reserved += reserved
+
+    def replace_totals(self, charges: list[tuple[str, int, int]]) -> None:
+        for totals in self._totals.values():
+            totals.settled = totals.ambiguous = totals.reserved = 0
+        for scope, settled, ambiguous in charges:
+            self.add(scope, settled, ambiguous, 0)
+        for intent in self._intents.values():
+            for scope in intent.scopes:
+                self.add(scope, 0, 0, intent.reserve_nano_usd)
+
+    def set_frozen(self, scope: str, frozen: bool) -> None:
+        if scope in self._totals:
+            self._totals[scope].frozen = frozen
+
+    def configure_cap(self, name: str, cap_nano_usd: int) -> None:
+        if name not in self._caps or self._caps[name].configured != cap_nano_usd:
+            self._caps[name] = _Cap(cap_nano_usd, cap_nano_usd)
+
+    def put_cap(self, name: str, cap_nano_usd: int | None) -> None:
+        self._caps.setdefault(name, _Cap()).cap = cap_nano_usd
+
+    def intent(self, attempt_id: str) -> OpenIntent | None:
+        return self._intents.get(attempt_id)
+
+    def intents_of(self, owner: str) -> list[OpenIntent]:
+        return [intent for intent in self._intents.values() if intent.owner == owner]
+
+    def put_intent(self, intent: OpenIntent) -> None:
+        self._intents[intent.attempt_id] = intent
+
+    def drop_intent(self, attempt_id: str) -> None:
+        del self._intents[attempt_id]
+
+    def put_record(self, attempt_id: str, record: str) -> None:
+        self._outbox[attempt_id] = record
+
+    def take_records(self, limit: int) -> list[tuple[str, str]]:
+        return list(islice(self._outbox.items(), limit))
+
+    def drop_records(self, attempt_ids: list[str]) -> None:
+        for attempt_id in attempt_ids:
+            self._outbox.pop(attempt_id, None)
+
+    def knows_owner(self, owner: str) -> bool:
+        return owner in self._seen
+
+    def see_owner(self, owner: str, now: float) -> None:
+        self._seen[owner] = now
+
+    def drop_owner(self, owner: str) -> None:
+        self._seen.pop(owner, None)
+
+    def dead_owners(self, silent_since: float) -> list[str]:
+        return [owner for owner, seen in self._seen.items() if seen <= silent_since]

@@ -1,0 +1,144 @@
+"""The state store of one machine: many processes share a SQLite file, and what they admit survives their death."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from typing import Literal
+
+from resources.llm.state import admission, settling, steering
+from resources.llm.state.protocol import (
+    BreakerChange,
+    CacheLookup,
+    CacheStats,
+    Intent,
+    ModelState,
+    ScopeState,
+    Settlement,
+    SettleResult,
+    StoreConfig,
+    Verdict,
+)
+from resources.llm.state.sqlite_budget import BudgetRows
+from resources.llm.state.sqlite_cache import CacheRows
+from resources.llm.state.sqlite_file import Sleep, SqliteFile
+from resources.llm.state.sqlite_models import ModelRows
+from resources.llm.state.sqlite_owners import OwnerRows
+
+
+class SqliteTables(BudgetRows, ModelRows, OwnerRows):
+    """`GuardTables` in SQL, inside one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self.cache = CacheRows(connection)
+
+
+class SqliteStateStore:
+    """`StateStore` in a file. Safe to call from several event loops, threads and processes.
+
+    Args:
+        path: the file; made when it is missing, its folder must exist.
+        sleep: waits while another process holds the file.
+    """
+
+    def __init__(self, path: Path, sleep: Sleep = asyncio.sleep) -> None:
+        self._file = SqliteFile(path, sleep)
+        self._config = StoreConfig()
+        self._owners: set[str] = set()
+
+    async def open(self, config: StoreConfig, owner: str, now: float) -> None:
+        def step(connection: sqlite3.Connection) -> None:
+            tables = SqliteTables(connection)
+            steering.apply_caps(tables, config)
+            tables.see_owner(owner, now)
+            _recover(tables, config, now)
+
+        await self._file.open()
+        self._config = config
+        self._owners.add(owner)
+        await self._file.write(step)
+
+    async def admit(self, intent: Intent, now: float) -> Verdict:
+        return await self._file.write(lambda c: admission.admit(SqliteTables(c), intent, self._config, now))
+
+    async def settle(self, settlement: Settlement, now: float) -> SettleResult:
+        return await self._file.write(lambda c: settling.settle(SqliteTables(c), settlement, self._config, now))
+
+    async def set_cap(self, scope: str, cap_nano_usd: int | None) -> None:
+        await self._file.write(lambda c: SqliteTables(c).put_cap(scope, cap_nano_usd))
+
+    async def unfreeze(self, scope: str) -> None:
+        await self._file.write(lambda c: SqliteTables(c).set_frozen(scope, False))
+
+    async def set_breaker(self, model: str, state: Literal["closed", "open"], now: float) -> BreakerChange | None:
+        return await self._file.write(lambda c: steering.set_breaker(SqliteTables(c), model, state, now))
+
+    async def scopes(self) -> list[ScopeState]:
+        return await self._file.write(lambda c: SqliteTables(c).all_scopes())
+
+    async def models(self, now: float) -> list[ModelState]:
+        return await self._file.write(lambda c: steering.model_states(SqliteTables(c), self._config, now))
+
+    async def take_outbox(self, limit: int) -> list[tuple[str, str]]:
+        return await self._file.read(lambda c: SqliteTables(c).take_records(limit))
+
+    async def acknowledge_outbox(self, attempt_ids: list[str]) -> None:
+        await self._file.write(lambda c: SqliteTables(c).drop_records(attempt_ids))
+
+    async def rebuild(self, charges: list[tuple[str, int, int]]) -> None:
+        await self._file.write(lambda c: SqliteTables(c).replace_totals(charges))
+
+    async def cache_lookup(self, key: str, owner: str, now: float) -> CacheLookup:
+        following = await self._file.read(lambda c: CacheRows(c).follow(key, now))
+        if following is not None:
+            return following
+        until = now + self._config.lease_s
+        return await self._file.write(lambda c: CacheRows(c).lookup(key, owner, until, now))
+
+    async def cache_fill(self, key: str, value: bytes, ttl_s: float, now: float) -> None:
+        most = self._config.cache_max_entries
+        await self._file.write(lambda c: CacheRows(c).fill(key, value, now + ttl_s, most))
+
+    async def cache_abandon(self, key: str, owner: str) -> None:
+        await self._file.write(lambda c: CacheRows(c).abandon(key, owner))
+
+    async def cache_clear(self) -> int:
+        return await self._file.write(lambda c: CacheRows(c).clear())
+
+    async def cache_stats(self, now: float) -> CacheStats:
+        return await self._file.write(lambda c: CacheRows(c).stats(now))
+
+    async def renew(self, owner: str, now: float) -> None:
+        until = now + self._config.lease_s
+
+        def step(connection: sqlite3.Connection) -> None:
+            tables = SqliteTables(connection)
+            tables.see_owner(owner, now)
+            tables.extend_probes(owner, until)
+            tables.cache.extend_leads(owner, until)
+            _recover(tables, self._config, now)
+
+        await self._file.write(step)
+
+    async def close(self, owner: str, now: float) -> None:  # noqa: ARG002 - the Protocol's signature
+        def step(connection: sqlite3.Connection) -> None:
+            tables = SqliteTables(connection)
+            settling.book_lost(tables, owner)
+            tables.drop_owner(owner)
+            tables.cache.release(owner)
+
+        if owner not in self._owners:
+            return
+        self._owners.discard(owner)
+        try:
+            await self._file.write(step)
+        finally:
+            if not self._owners:
+                self._file.close()
+
+
+def _recover(tables: SqliteTables, config: StoreConfig, now: float) -> None:
+    for owner in settling.recover(tables, config, now):
+        tables.cache.release(owner)

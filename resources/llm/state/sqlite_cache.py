@@ -1,0 +1,88 @@
+"""The response cache as rows of the state file: TTL, LRU bound, one leader per key across processes."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from resources.llm.state.protocol import CacheFollow, CacheHit, CacheLead, CacheLookup, CacheStats
+from resources.llm.state.tables import FOLLOW_POLL_S
+
+NEXT_USE = "(SELECT coalesce(max(used), 0) + 1 FROM cache_entries)"
+SELECT_OTHER_LEAD = """
+SELECT 1 FROM cache_leads
+WHERE key = ?1 AND until > ?2 AND NOT EXISTS (SELECT 1 FROM cache_entries WHERE key = ?1 AND expires > ?2)
+"""
+SELECT_VALUE = """
+SELECT value FROM cache_values WHERE key = ?1 AND EXISTS (SELECT 1 FROM cache_entries WHERE key = ?1 AND expires > ?2)
+"""
+LEAST_RECENTLY_USED = """
+SELECT key FROM cache_entries ORDER BY used LIMIT max(0, (SELECT count(*) FROM cache_entries) - ?)
+"""
+
+
+class CacheRows:
+    """What `MemoryCache` is, in SQL. Times are epoch seconds."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def follow(self, key: str, now: float) -> CacheFollow | None:
+        """Whether somebody fetches the answer already. Needs no transaction, so that followers disturb nobody."""
+        led = self._connection.execute(SELECT_OTHER_LEAD, (key, now)).fetchone()
+        return None if led is None else CacheFollow(FOLLOW_POLL_S)
+
+    def lookup(self, key: str, owner: str, lead_until: float, now: float) -> CacheLookup:
+        """The entry, or who fetches it: the first asker leads until `lead_until`."""
+        row = self._connection.execute(SELECT_VALUE, (key, now)).fetchone()
+        if row is not None:
+            self._connection.execute(f"UPDATE cache_entries SET used = {NEXT_USE} WHERE key = ?", (key,))  # noqa: S608 - a constant
+            self._connection.execute("UPDATE cache_counts SET hits = hits + 1")
+            return CacheHit(row[0])
+        self._drop(key)
+        following = self.follow(key, now)
+        if following is not None:
+            return following
+        self._connection.execute(
+            "INSERT OR REPLACE INTO cache_leads (key, owner, until) VALUES (?, ?, ?)", (key, owner, lead_until)
+        )
+        self._connection.execute("UPDATE cache_counts SET misses = misses + 1")
+        return CacheLead()
+
+    def fill(self, key: str, value: bytes, expires: float, max_entries: int) -> None:
+        """Store an answer, end its lead and drop the least recently used entries above the bound."""
+        self._connection.execute(
+            f"INSERT OR REPLACE INTO cache_entries (key, expires, used, size) VALUES (?, ?, {NEXT_USE}, ?)",  # noqa: S608 - a constant
+            (key, expires, len(value)),
+        )
+        self._connection.execute("INSERT OR REPLACE INTO cache_values (key, value) VALUES (?, ?)", (key, value))
+        self._connection.execute("DELETE FROM cache_leads WHERE key = ?", (key,))
+        for (surplus,) in self._connection.execute(LEAST_RECENTLY_USED, (max_entries,)).fetchall():
+            self._drop(surplus)
+
+    def abandon(self, key: str, owner: str) -> None:
+        """End the owner's lead without an answer."""
+        self._connection.execute("DELETE FROM cache_leads WHERE key = ? AND owner = ?", (key, owner))
+
+    def release(self, owner: str) -> None:
+        """End all leads of an owner."""
+        self._connection.execute("DELETE FROM cache_leads WHERE owner = ?", (owner,))
+
+    def extend_leads(self, owner: str, until: float) -> None:
+        """Keep all leads of an owner until then."""
+        self._connection.execute("UPDATE cache_leads SET until = ? WHERE owner = ?", (until, owner))
+
+    def clear(self) -> int:
+        """Drop all entries; how many there were."""
+        self._connection.execute("DELETE FROM cache_values")
+        return self._connection.execute("DELETE FROM cache_entries").rowcount
+
+    def stats(self, now: float) -> CacheStats:
+        """Entries that can still be hit, with their bytes, and the counts of lookups."""
+        entries = self._connection.execute("SELECT count(*), total(size) FROM cache_entries WHERE expires > ?", (now,))
+        count, size = entries.fetchone()
+        hits, misses = self._connection.execute("SELECT hits, misses FROM cache_counts").fetchone()
+        return CacheStats(count, int(size), hits, misses)
+
+    def _drop(self, key: str) -> None:
+        self._connection.execute("DELETE FROM cache_entries WHERE key = ?", (key,))
+        self._connection.execute("DELETE FROM cache_values WHERE key = ?", (key,))

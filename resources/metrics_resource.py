@@ -1,0 +1,63 @@
+"""Dagster resources: dbt, and the DuckDB file it builds the metrics in."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from dagster_dbt import DbtCliResource
+from pydantic import Field
+from upath import UPath
+
+from domain.errors import NotFoundError
+from resources.metrics.dbt_project import PROJECT_FOLDER, PreparedProject
+
+if TYPE_CHECKING:
+    import duckdb
+
+_LOCAL_PROTOCOLS = ("", "file", "local")
+
+
+class MetricsResource(dg.ConfigurableResource):
+    """The marts: a DuckDB file that one process writes (dbt) and others read between its runs."""
+
+    duckdb_path: str = Field(description="The DuckDB file, e.g. .promptory/metrics.duckdb.")
+
+    @contextmanager
+    def connect(self) -> Iterator["duckdb.DuckDBPyConnection"]:
+        """The marts, read-only. Keep it short: dbt waits for readers to go.
+
+        Raises:
+            NotFoundError: the metrics were never built.
+            duckdb.IOException: dbt is building them right now.
+        """
+        import duckdb
+
+        if not Path(self.duckdb_path).is_file():
+            raise NotFoundError(
+                "The metrics were never built.", file=self.duckdb_path, mend="Materialize the assets of group metrics."
+            )
+        with duckdb.connect(self.duckdb_path, read_only=True) as connection:
+            yield connection
+
+    def run_folder(self, run_id: str) -> Path:
+        """Where dbt writes the artifacts and the log of one run."""
+        return Path(self.duckdb_path).absolute().parent / "dbt_runs" / run_id
+
+    def dbt_arguments(self, storage_root: UPath) -> list[str]:
+        """What dbt must be told to read `storage_root` and to write this file."""
+        Path(self.duckdb_path).parent.mkdir(parents=True, exist_ok=True)
+        local = storage_root.protocol in _LOCAL_PROTOCOLS
+        storage = str(Path(storage_root.path).absolute()) if local else str(storage_root).rstrip("/")
+        variables = {"storage": storage, "duckdb": str(Path(self.duckdb_path).absolute())}
+        # The environment is not used: it would have to be changed for the whole process.
+        return ["--vars", json.dumps(variables), "--target", "local" if local else "object_store"]
+
+
+def dbt_cli_resource(prepared: PreparedProject) -> DbtCliResource:
+    """The `dbt` resource over the prepared project."""
+    return DbtCliResource(
+        project_dir=PROJECT_FOLDER, profiles_dir=PROJECT_FOLDER, dbt_executable=str(prepared.executable)
+    )

@@ -1,0 +1,1 @@
+"""Optimization runs: started, resumed, finished and recorded."""

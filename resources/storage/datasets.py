@@ -1,0 +1,88 @@
+"""Dataset snapshots as Parquet, addressed by their content."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from upath import UPath
+
+from domain.dataset import DatasetVersion, Row, Split
+from domain.errors import NotFoundError
+from domain.identity import canonical_json
+from resources.storage.atomic import write_atomically
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FOLDER = "datasets"
+
+
+class DatasetStore:
+    """Writes and reads the rows of dataset versions below a storage root."""
+
+    def __init__(self, root: UPath) -> None:
+        self._root = root
+
+    def write(self, version_id: str, rows: Sequence[Row]) -> str:
+        """Store `rows` under their version's id; a version already there is left alone. Gives the relative path."""
+        import pyarrow.parquet as pq
+
+        relative = f"{FOLDER}/{version_id}.parquet"
+        path = self._root / relative
+        if not path.exists():
+            table = _table(rows)
+            write_atomically(path, lambda stream: pq.write_table(table, stream, compression="zstd"))
+        return relative
+
+    def read(self, version: DatasetVersion, splits: Collection[Split]) -> list[Row]:
+        """The rows of the named splits, ordered by input id.
+
+        Raises:
+            NotFoundError: the snapshot's file is gone.
+        """
+        import pyarrow.parquet as pq
+
+        path = self._root / version.storage_path
+        if not path.exists():
+            raise NotFoundError(
+                f"the rows of dataset version {version.version} of {version.task!r} are gone",
+                file=str(path),
+                mend="restore the file, or ingest the dataset again.",
+            )
+        with path.open("rb") as stream:
+            table = pq.read_table(stream, filters=[("split", "in", [str(split) for split in splits])])
+        return sorted((_row(record) for record in table.to_pylist()), key=lambda row: row.input_id)
+
+
+class TrainingRows:
+    """What an optimizer may see of a dataset version: `train` and `dev`. It has no way to `test`."""
+
+    def __init__(self, store: DatasetStore, version: DatasetVersion) -> None:
+        self.dataset_version_id = version.id
+        self.train = store.read(version, [Split.TRAIN])
+        self.dev = store.read(version, [Split.DEV])
+
+
+def _table(rows: Sequence[Row]) -> pa.Table:
+    import pyarrow as pa
+
+    columns: dict[str, list[str]] = {
+        "row_id": [row.row_id for row in rows],
+        "split": [str(row.split) for row in rows],
+        "input_id": [row.input_id for row in rows],
+        "inputs": [canonical_json(row.inputs) for row in rows],
+        "output": [canonical_json(row.output) for row in rows],
+    }
+    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+
+
+def _row(record: dict[str, Any]) -> Row:
+    return Row(
+        record["row_id"],
+        json.loads(record["inputs"]),
+        json.loads(record["output"]),
+        Split(record["split"]),
+        record["input_id"],
+    )

@@ -1,0 +1,118 @@
+"""Task files: each mistake is one error that names file, line, field and mend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.errors import InputError, NotFoundError, TemplateError
+from resources.catalog.catalog import Catalog
+from resources.catalog.task_file import load_task
+
+Write = Callable[..., Path]
+
+
+def changed(spec: dict, path: str, value: Any) -> dict:
+    copy = deepcopy(spec)
+    *parents, last = path.split(".")
+    node = copy
+    for parent in parents:
+        node = node[parent]
+    if value is None:
+        node.pop(last)
+    else:
+        node[last] = value
+    return copy
+
+
+def test_a_good_file_gives_the_task(spec: dict, write_task: Write) -> None:
+    task = load_task(write_task(spec))
+    assert task.name == "colours"
+    assert [step.name for step in task.prompt.steps] == ["answer"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field", "mend"),
+    [
+        ("dataset", None, "dataset", "add `dataset: …`"),
+        ("evaluators", [{"kind": "wonder"}], "evaluators.0", "set `kind` to one of"),
+        ("evaluators", [], "evaluators", ""),
+        ("prompt.model", "gpt-4o", "prompt.model", "provider/name"),
+        ("prompt.model", "acme/gpt", "prompt.model", "offline/…"),
+        ("prompt.output", {"kind": "choice", "choices": ["red"]}, "prompt.output.choices", ""),
+        ("prompt.output", {"kind": "guess"}, "prompt.output", "set `kind` to one of"),
+        ("prompt.output_prompt", "{{ txet }}", "prompt", "text"),
+        ("prompt.output_prompt", "{{ text.__class__ }}", "output_prompt", "plain fields"),
+        ("prompt.output_prompt", "{{ text", "output_prompt", "close every"),
+        ("name", "Colours!", "name", "lower-case"),
+        ("dataset.split", {"train": 0.9, "dev": 0.9, "test": 0.9}, "dataset.split", ""),
+        ("gate", {"alfa": 0.05}, "gate.alfa", "did you mean `alpha`?"),
+        ("budget", {"run_usd": -1}, "budget.run_usd", ""),
+    ],
+)
+def test_a_mistake_is_named_with_file_line_field_and_mend(
+    spec: dict, write_task: Write, path: str, value: Any, field: str, mend: str
+) -> None:
+    file = write_task(changed(spec, path, value))
+    with pytest.raises(InputError) as caught:
+        load_task(file)
+    error = caught.value
+    assert error.file == str(file)
+    assert error.row is not None
+    assert field in (error.field or "")
+    assert mend in (error.mend or "")
+
+
+def test_the_line_is_the_one_at_fault(spec: dict, write_task: Write) -> None:
+    file = write_task(changed(spec, "dataset.inputs", "text"))
+    with pytest.raises(InputError) as caught:
+        load_task(file)
+    assert "inputs" in file.read_text().splitlines()[(caught.value.row or 0) - 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "row", "problem"),
+    [
+        ("name: [unclosed", 1, "not valid YAML"),
+        ("name: a\nname: b\n", 2, "stands twice"),
+        ("- just\n- a list\n", None, "no mapping"),
+        ("", None, "no mapping"),
+        ("name: a\n\tdescription: tab\n", 2, "not valid YAML"),
+    ],
+)
+def test_malformed_yaml_names_its_line(write_task: Write, text: str, row: int | None, problem: str) -> None:
+    with pytest.raises(InputError, match=problem) as caught:
+        load_task(write_task(text))
+    assert caught.value.row == row
+
+
+def test_a_file_that_is_not_utf8(write_task: Write) -> None:
+    file = write_task("name: a")
+    file.write_bytes(b"name: a\ndescription: caf\xe9\n")
+    with pytest.raises(InputError, match="UTF-8") as caught:
+        load_task(file)
+    assert caught.value.row == 2
+
+
+def test_a_template_error_keeps_its_class(spec: dict, write_task: Write) -> None:
+    with pytest.raises(TemplateError):
+        load_task(write_task(changed(spec, "prompt.output_prompt", "{{ nothing }}")))
+
+
+def test_a_bad_file_hides_no_other(spec: dict, write_task: Write, tmp_path: Path) -> None:
+    write_task(spec)
+    write_task("name: [", name="broken")
+    write_task(spec, name="same_name_again")
+    reading = Catalog(tmp_path / "catalog").read()
+    assert [entry.task.name for entry in reading.entries] == ["colours"]
+    assert len(reading.errors) == 2
+
+
+def test_an_unknown_task_lists_those_there_are(spec: dict, write_task: Write, tmp_path: Path) -> None:
+    write_task(spec)
+    with pytest.raises(NotFoundError, match="colours"):
+        Catalog(tmp_path / "catalog").get("colors")

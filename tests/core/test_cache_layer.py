@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from core.asking import ask, charged_to
+from core.conftest import OpenBench
+from core.scripted import Reply, ScriptedProvider, VirtualTime
+
+from domain.errors import FaultClass, ProviderError, UnansweredError
+
+SAME = ask(temperature=0.0)
+
+
+async def test_a_hit_is_a_call_of_its_own_that_names_its_origin(
+    bench: OpenBench, provider: ScriptedProvider, state_url: str
+) -> None:
+    b = await bench(state=state_url, budgets={"day": "1", "task:t": "1"})
+    provider.replies.append(Reply(takes_s=2.0))
+    first = await b.llm.complete(SAME, charged_to("day"))
+    hit = await b.llm.complete(SAME, charged_to("task:t", task="t", row_id="r"))
+    assert len(provider.sent) == 1
+    assert (hit.text, hit.cached, hit.cost_nano_usd, hit.attempts) == (first.text, True, 0, 0)
+    assert hit.call_id != first.call_id == hit.origin_call_id
+    assert (hit.origin_cost_nano_usd, hit.usage) == (first.cost_nano_usd, first.usage)
+    assert first.origin_latency_s == hit.origin_latency_s == pytest.approx(2.0)
+    by_id = {call.call_id: call for call in await b.calls()}
+    assert by_id[hit.call_id].origin_call_id == first.call_id
+    assert (by_id[hit.call_id].cached, by_id[hit.call_id].row_id, by_id[hit.call_id].cost_nano_usd) == (True, "r", 0)
+    assert len(await b.attempts()) == 1
+
+
+@pytest.mark.parametrize("fields", [{"temperature": 0.7}, {"temperature": 0.7, "seed": 1}])
+async def test_fresh_draws_are_never_cached(bench: OpenBench, provider: ScriptedProvider, fields: dict) -> None:
+    b = await bench()
+    for _ in range(2):
+        assert not (await b.llm.complete(ask(**fields))).cached
+    assert len(provider.sent) == 2
+
+
+async def test_each_numbered_sample_is_its_own_draw(bench: OpenBench, provider: ScriptedProvider) -> None:
+    b = await bench()
+    hits = [(await b.llm.complete(ask(temperature=0.7, sample=n))).cached for n in (0, 1, 0, 1, 2)]
+    assert hits == [False, False, True, True, False]
+
+
+async def test_entries_end_with_their_time(bench: OpenBench, provider: ScriptedProvider, time: VirtualTime) -> None:
+    b = await bench(cache={"ttl_s": 100})
+    await b.llm.complete(SAME)
+    time.now += 99
+    assert (await b.llm.complete(SAME)).cached
+    time.now += 2
+    assert not (await b.llm.complete(SAME)).cached
+
+
+async def test_it_can_be_turned_off_and_cleared(bench: OpenBench, provider: ScriptedProvider) -> None:
+    off = await bench(cache={"enabled": False})
+    await off.llm.complete(SAME)
+    assert not (await off.llm.complete(SAME)).cached
+    on = await bench()
+    await on.llm.complete(SAME)
+    assert await on.llm.clear_cache() == 1
+    assert not (await on.llm.complete(SAME)).cached
+
+
+@pytest.mark.parametrize("finish_reason", ["length", "refusal", "other"])
+async def test_unwhole_answers_are_not_kept(bench: OpenBench, provider: ScriptedProvider, finish_reason: str) -> None:
+    b = await bench()
+    provider.replies.append(Reply(finish_reason=finish_reason))  # pyright: ignore
+    first = await b.llm.complete(SAME)
+    assert (first.status, first.finish_reason) == ("ok", finish_reason)
+    assert not (await b.llm.complete(SAME)).cached
+
+
+async def test_identical_calls_at_once_make_one_attempt_and_the_leader_pays(
+    bench: OpenBench, provider: ScriptedProvider, state_url: str
+) -> None:
+    b = await bench(state=state_url, budgets={f"task:{n}": "1" for n in range(20)})
+    provider.otherwise = lambda _request: Reply(takes_s=1.0)
+    done = await asyncio.gather(*(b.llm.complete(SAME, charged_to(f"task:{n}")) for n in range(20)))
+    assert len(provider.sent) == 1
+    assert sorted(answer.cached for answer in done) == [False] + [True] * 19
+    assert len({answer.call_id for answer in done}) == 20
+    charged = [state.scope for state in await b.llm.budgets() if state.settled_nano_usd]
+    leader = next(n for n, answer in enumerate(done) if not answer.cached)
+    assert charged == [f"task:{leader}"]
+
+
+async def test_two_clients_on_one_store_share_one_flight(
+    bench: OpenBench, provider: ScriptedProvider, tmp_path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    one, two = await bench(state=url), await bench(state=url)
+    provider.otherwise = lambda _request: Reply(takes_s=1.0)
+    done = await asyncio.gather(one.llm.complete(SAME), two.llm.complete(SAME))
+    assert len(provider.sent) == 1
+    assert {answer.cached for answer in done} == {True, False}
+
+
+async def test_when_the_leader_is_cancelled_a_follower_leads(bench: OpenBench, provider: ScriptedProvider) -> None:
+    b = await bench()
+    provider.replies.extend([Reply(hangs=True), Reply("second")])
+    leader = asyncio.create_task(b.llm.complete(SAME))
+    await provider.reached.wait()
+    followers = [asyncio.create_task(b.llm.complete(SAME)) for _ in range(3)]
+    await asyncio.sleep(0)
+    leader.cancel()
+    done = await asyncio.gather(*followers)
+    assert [answer.text for answer in done] == ["second"] * 3
+    assert len(provider.sent) == 2
+
+
+async def test_when_the_leader_is_refused_a_follower_with_money_leads(
+    bench: OpenBench, provider: ScriptedProvider
+) -> None:
+    b = await bench(budgets={"task:poor": "0", "task:rich": "1"})
+    poor, rich = await asyncio.gather(
+        b.llm.complete(SAME, charged_to("task:poor")), b.llm.complete(SAME, charged_to("task:rich"))
+    )
+    assert (poor.status, poor.reason) == ("fallback", "budget_exhausted")
+    assert (rich.status, rich.cached) == ("ok", False)
+    assert len(provider.sent) == 1
+
+
+async def test_when_the_leader_fails_nothing_is_kept(bench: OpenBench, provider: ScriptedProvider) -> None:
+    b = await bench()
+    provider.replies.append(Reply(fault=FaultClass.INVALID_REQUEST))
+    with pytest.raises(ProviderError):
+        await b.llm.complete(SAME)
+    assert (await b.llm.complete(SAME)).status == "ok"
+
+
+async def test_a_follower_waits_no_longer_than_its_deadline(bench: OpenBench, provider: ScriptedProvider) -> None:
+    b = await bench()
+    provider.replies.append(Reply(takes_s=50.0))
+    leader = asyncio.create_task(b.llm.complete(SAME))
+    await provider.reached.wait()
+    with pytest.raises(UnansweredError) as caught:
+        await b.llm.complete(SAME, charged_to(deadline_s=3.0, allow_fallback=False))
+    assert caught.value.reason == "deadline"
+    assert not leader.done()
+    assert (await leader).status == "ok"

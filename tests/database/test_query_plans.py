@@ -1,0 +1,130 @@
+"""The queries on the tables that grow without end reach their rows through an index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.orm import Session
+
+from resources.database.repositories import answers, journal, ledger, spending
+from resources.database.session import Database
+
+ROWS = 20_000
+DAYS = 200
+FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+DAY = date(2026, 3, 1)
+SINCE = datetime(2026, 3, 1, tzinfo=UTC)
+UNTIL = SINCE + timedelta(days=1)
+
+BIG_TABLES = ("calls", "attempts", "answers", "optimization_journal")
+
+QUERIES: dict[str, Callable[[Session], object]] = {
+    "a call": lambda session: ledger.find_call(session, "call-17"),
+    "the attempts of a call": lambda session: ledger.attempts_of_call(session, "call-17"),
+    "the calls of a row": lambda session: ledger.calls_of_row(session, "task-7", "row-17"),
+    "the calls of a run": lambda session: ledger.calls_of_run(session, "run-17"),
+    "ambiguous attempts": lambda session: ledger.ambiguous_attempts(session, since=SINCE, until=UNTIL),
+    "all ambiguous attempts": ledger.ambiguous_attempts,
+    "spending by model": lambda session: spending.spend(session, "model", since=SINCE, until=UNTIL),
+    "spending by day": lambda session: spending.spend(session, "day", since=SINCE, until=UNTIL),
+    "spending by task": lambda session: spending.spend(session, "task", since=SINCE, until=UNTIL),
+    "spending of a task": lambda session: spending.spend(session, "model", since=SINCE, until=UNTIL, task="task-3"),
+    "totals": lambda session: spending.totals(session, since=SINCE, until=UNTIL),
+    "answers": lambda session: answers.get_many(session, "prompt-3", [f"input-{n}" for n in range(300)]),
+    "the journal": lambda session: journal.load_all(session, "run-17"),
+    "a journal entry": lambda session: journal.find(session, "run-17", "key-17"),
+}
+
+
+@pytest.fixture
+def grown(database: Database) -> Database:
+    """A database with `ROWS` rows in each big table, spread over `DAYS` days."""
+    numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})"
+    seconds = f"i * {DAYS * 86400 // ROWS}"
+    if database.is_sqlite:
+        time = f"strftime('%Y-%m-%d %H:%M:%S.000000', {int(FIRST_DAY.timestamp())} + {seconds}, 'unixepoch')"
+        no, json = "0", "'[1]'"
+    else:
+        time = f"to_timestamp({int(FIRST_DAY.timestamp())} + {seconds})"
+        no, json = "false", "'[1]'::json"
+    selections = {
+        "calls": "'call-' || i, NULL, 'serve', 'task-' || (i % 10), 'prompt-' || (i % 10), NULL, NULL, "
+        "'row-' || (i % 1000), 'run-' || (i % 1000), NULL, NULL, NULL, 'm', 'm', 'ok', NULL, "
+        f"{no}, 1, 1, 1, 1, 0.1, {time}, {time}",
+        "attempts": "'attempt-' || i, 'call-' || i, 1, 'm', "
+        "CASE WHEN i % 100 = 0 THEN 'ambiguous' ELSE 'settled' END, "
+        f"'ok', 1, 1, 1, 1, 0, NULL, {json}, NULL, {time}, {time}, 0.1",
+        "answers": f"'prompt-' || (i % 10), 'input-' || i, 0, 'text', 'call-' || i, 'm', 1, 0.1, 1, 1, {time}",
+        "optimization_journal": f"'run-' || (i % 1000), 'key-' || i, {json}, {time}",
+    }
+    with database.session() as session:
+        for table, selection in selections.items():
+            session.execute(text(f"INSERT INTO {table} {numbers} SELECT {selection} FROM n"))
+    with database.session() as session:
+        session.execute(text("ANALYZE"))
+        if not database.is_sqlite:
+            # The tables fit into a few pages; without this a look at all of them is rightly called cheap.
+            name = session.scalar(text("SELECT current_database()"))
+            session.execute(text(f"ALTER DATABASE {name} SET random_page_cost = 1.1"))
+    database.dispose()
+    return database
+
+
+class Recorder:
+    """Explains every SELECT an engine runs."""
+
+    def __init__(self, database: Database) -> None:
+        self._explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
+        self.plans: list[str] = []
+
+    def __call__(self, connection, cursor, statement, parameters, context, executemany) -> None:
+        if statement.startswith("SELECT"):
+            rows = connection.connection.cursor().execute(self._explain + statement, parameters).fetchall()
+            self.plans.append("\n".join(str(row[-1]) for row in rows))
+
+
+@pytest.fixture
+def recorder(grown: Database) -> Iterator[Recorder]:
+    made = Recorder(grown)
+    event.listen(grown.engine, "after_cursor_execute", made)
+    yield made
+    event.remove(grown.engine, "after_cursor_execute", made)
+
+
+def scans(plan: str) -> list[str]:
+    """The lines of a plan that read a whole big table, or a whole index of one."""
+    found = [f"{word} {table}" for word in ("SCAN", "Seq Scan on") for table in BIG_TABLES]
+    return [line for line in plan.splitlines() if any(item in line for item in found)]
+
+
+def test_queries_use_an_index(grown: Database, recorder: Recorder):
+    for name, query in QUERIES.items():
+        recorder.plans.clear()
+        with grown.session(read_only=True) as session:
+            assert query(session) not in (None, [], {}), name
+        assert recorder.plans, name
+        for plan in recorder.plans:
+            if name == "all ambiguous attempts":
+                assert "ix_attempts_ambiguous" in plan
+            else:
+                assert not scans(plan), f"{name}:\n{plan}"
+
+
+def test_walking_through_a_day_uses_an_index_and_sorts_nothing(grown: Database, recorder: Recorder):
+    for walk in (ledger.calls_of_day, ledger.attempts_of_day):
+        recorder.plans.clear()
+        found = [item for batch in walk(grown, DAY, batch_rows=30) for item in batch]
+        assert len(found) == ROWS // DAYS
+        for plan in recorder.plans:
+            assert not scans(plan), plan
+            assert "Sort" not in plan, plan
+            assert "TEMP B-TREE" not in plan, plan
+
+
+def test_a_query_without_an_index_would_be_noticed(grown: Database, recorder: Recorder):
+    with grown.session(read_only=True) as session:
+        session.execute(text("SELECT * FROM calls WHERE requested_model = 'x'"))
+    assert scans(recorder.plans[-1])

@@ -1,0 +1,150 @@
+"""A call without an answer ends the run at once: with its best so far when its own cap is reached, else resumably."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from dspy_runtime.scripted import MemoryJournal, ScriptedModel, run, ticket_prompt
+
+from domain.errors import StateUnavailableError, UnansweredError
+from domain.optimization import MiproV2Spec, OptimizerSpec, RandomSearchSpec
+from resources.llm.types import CallContext, Completion, Request
+
+THREADS = 4
+SPECS = [
+    RandomSearchSpec(candidates=4, max_bootstrapped=2, max_labeled=5, threads=THREADS),
+    MiproV2Spec(max_bootstrapped=2, max_labeled=2, threads=THREADS),
+]
+
+
+class Refusing(ScriptedModel):
+    """Answers the first `answers` calls and refuses the rest."""
+
+    def __init__(self, answers: int, error: Exception) -> None:
+        super().__init__()
+        self.refused = 0
+        self._answers = answers
+        self._error = error
+        self._count = threading.Lock()
+
+    def __call__(self, request: Request, context: CallContext) -> Completion:
+        with self._count:
+            if len(self.requests) >= self._answers:
+                self.refused += 1
+                raise self._error
+            return super().__call__(request, context)
+
+
+def refusal(reason: str) -> UnansweredError:
+    return UnansweredError("no answer", reason=reason)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
+@pytest.mark.parametrize("answers", [0, 7, 20, 60, 90])
+def test_its_own_cap_ends_the_run_with_the_best_so_far(spec: OptimizerSpec, answers: int) -> None:
+    model = Refusing(answers, refusal("budget_exhausted"))
+    journal = MemoryJournal()
+    result = run(spec, model, journal, budget_left=lambda: False)
+    assert result.stop_reason == "run_budget"
+    assert model.refused <= THREADS
+    if answers < 20:
+        assert result.best.id == ticket_prompt().id
+        assert result.best_dev_score is None
+        assert result.candidates == ()
+    else:
+        scores = {candidate.prompt.id: candidate.dev_score for candidate in result.candidates}
+        assert result.best_dev_score == max(score for score in scores.values() if score is not None)
+        assert scores[result.best.id] == result.best_dev_score
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
+@pytest.mark.parametrize("answers", [7, 60, 75])
+def test_a_run_cut_short_stays_cut_short(spec: OptimizerSpec, answers: int) -> None:
+    """Its result is fixed, also when there would be budget again."""
+    journal = MemoryJournal()
+    first = run(spec, Refusing(answers, refusal("budget_exhausted")), journal, budget_left=lambda: False)
+    model = ScriptedModel()
+    again = run(spec, model, journal, budget_left=lambda: True)
+    assert model.requests == []
+    assert again.stop_reason == "run_budget"
+    assert again.best.id == first.best.id
+    assert [one.prompt.id for one in again.candidates] == [one.prompt.id for one in first.candidates]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
+@pytest.mark.parametrize("reason", ["budget_exhausted", "circuit_open", "deadline"])
+def test_any_other_refusal_pauses_the_run(spec: OptimizerSpec, reason: str) -> None:
+    uninterrupted = run(spec, ScriptedModel())
+    journal = MemoryJournal()
+    model = Refusing(60, refusal(reason))
+    with pytest.raises(UnansweredError) as caught:
+        run(spec, model, journal, budget_left=lambda: True)
+    assert caught.value.reason == reason
+    assert model.refused <= THREADS
+    assert len(journal.answers) == 60
+    rest = ScriptedModel()
+    assert run(spec, rest, journal).best.id == uninterrupted.best.id
+
+
+def test_a_refused_proposal_pauses_too() -> None:
+    """Optimizers catch what goes wrong in a proposal and go on without it."""
+
+    class NoWriter(ScriptedModel):
+        def proposal(self, request: Request) -> str:
+            raise refusal("rate_limited")
+
+    with pytest.raises(UnansweredError):
+        run(SPECS[1], NoWriter())
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
+def test_other_failures_are_raised_as_they_are(spec: OptimizerSpec) -> None:
+    with pytest.raises(StateUnavailableError):
+        run(spec, Refusing(30, StateUnavailableError("the state store is away")))
+
+
+def test_a_failing_metric_is_raised_and_not_scored_zero() -> None:
+    class Broken:
+        name = "broken"
+
+        def score(self, expected, text):
+            raise ZeroDivisionError("in the metric")
+
+        def check_expected(self, expected):
+            return None
+
+    with pytest.raises(ZeroDivisionError, match="in the metric"):
+        run(SPECS[0], ScriptedModel(), evaluator=Broken())
+
+
+def test_nothing_goes_on_behind_the_caller() -> None:
+    """Optimizers leave worker threads behind; when the run has ended, so have its calls."""
+    under_way = threading.Semaphore(0)
+    release = threading.Event()
+
+    class Slow(ScriptedModel):
+        finished = 0
+
+        def __call__(self, request: Request, context: CallContext) -> Completion:
+            number = len(self.requests)
+            answer = super().__call__(request, context)
+            if number == 2:
+                under_way.acquire()
+                release.set()
+                raise refusal("deadline")
+            if number == 1:
+                under_way.release()
+                release.wait(5)
+                time.sleep(0.05)
+            Slow.finished += 1
+            return answer
+
+    model = Slow()
+    with pytest.raises(UnansweredError):
+        run(SPECS[0], model)
+    finished, asked = Slow.finished, len(model.requests)
+    assert finished == asked - 1
+    time.sleep(0.1)
+    assert (Slow.finished, len(model.requests)) == (finished, asked)

@@ -1,0 +1,271 @@
+"""A loopback OpenAI-compatible provider that thinks, bills and fails as a test tells it, in a thread of its own.
+
+It bills by itself, from the bytes it received, and keeps those bytes. Use as a context manager:
+
+    with OpenAIServer(behaviour=lambda body: "billing", tariffs={"m": Tariff("0.15", "0.60")}) as server:
+        server.fail_next(Fault(status=429, retry_after="2"))
+        ...  # point a client at server.base_url with server.api_key
+        assert server.invoice_nano_usd() == ledger_total
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from aiohttp import web
+from servers.billing import InvoiceLine, Tariff, count_input, count_tokens, cut_to_tokens, price_nano_usd
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says, where a plain text is not enough."""
+
+    text: str
+    finish_reason: str | None = None
+    cached_input_tokens: int = 0
+    refusal: str | None = None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How one request goes wrong. Only requests whose model ran are billed.
+
+    Attributes:
+        status: answer this HTTP status instead of running the model; not billed unless `billed`.
+        retry_after: value of the Retry-After header.
+        headers: further headers of the answer.
+        error: the `error` object of a refused request's body.
+        latency_s: real seconds before the answer starts; the bill is written before them.
+        cut: close the connection before the headers, or in the middle of the body.
+        raw_body: send these bytes as the 200's body instead of a chat completion.
+        missing_usage: leave `usage` out of the answer (the invoice has it).
+        reported_usage: report this `usage` instead of the true one.
+        billed: overrides whether the request is billed.
+    """
+
+    status: int | None = None
+    retry_after: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    error: Mapping[str, Any] = field(default_factory=dict)
+    latency_s: float = 0.0
+    cut: Literal["before_headers", "mid_body"] | None = None
+    raw_body: bytes | None = None
+    missing_usage: bool = False
+    reported_usage: Mapping[str, Any] | None = None
+    billed: bool | None = None
+
+
+Behaviour = Callable[[Body], "str | Answer"]
+FaultRule = Callable[[int, Body], "Fault | None"]
+FREE = Tariff("0", "0")
+
+
+class OpenAIServer:
+    """The provider.
+
+    Args:
+        behaviour: from the parsed request body to the answer; the same text for everything by default.
+        tariffs: price by bare model name (without `openai/`); models that are not listed are free.
+        faults: asked with the request's 0-based index and body, where no `fail_next` is queued.
+        api_key: the one key it accepts; None accepts any.
+    """
+
+    def __init__(
+        self,
+        behaviour: Behaviour = lambda _body: "ok",
+        tariffs: Mapping[str, Tariff] | None = None,
+        faults: FaultRule = lambda _index, _body: None,
+        api_key: str | None = "test-key",
+    ) -> None:
+        self.behaviour = behaviour
+        self.tariffs = dict(tariffs or {})
+        self.faults = faults
+        self.api_key = api_key
+        self.bodies: list[bytes] = []
+        self.requests: list[Body] = []
+        self.authorizations: list[str | None] = []
+        self.received_at: list[float] = []
+        self.invoice: list[InvoiceLine] = []
+        self.open_requests = 0
+        self.peak_open_requests = 0
+        self.connections_lost = 0
+        self.port = 0
+        self._queued: deque[Fault] = deque()
+        self._lock = threading.Lock()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="openai-server", daemon=True)
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def endpoint(self) -> dict[str, Any]:
+        """Settings of an endpoint that reaches this server."""
+        return {"base_url": self.base_url, "api_key": self.api_key}
+
+    def fail_next(self, fault: Fault, times: int = 1) -> None:
+        """Let the next `times` requests go wrong, before the `faults` rule is asked."""
+        with self._lock:
+            self._queued.extend([fault] * times)
+
+    def invoice_nano_usd(self, model: str | None = None) -> int:
+        """What was billed so far, for one bare model name or for all."""
+        with self._lock:
+            return sum(line.nano_usd for line in self.invoice if model in (None, line.model))
+
+    def received(self, text: str) -> bool:
+        """Whether any raw body holds `text`, as UTF-8 or in JSON escapes."""
+        needles = (text.encode(), json.dumps(text)[1:-1].encode())
+        with self._lock:
+            return any(needle in body for body in self.bodies for needle in needles)
+
+    def __enter__(self) -> OpenAIServer:
+        self._thread.start()
+        if not self._ready.wait(10) or not self.port:
+            raise RuntimeError("the loopback provider did not start")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join(10)
+
+    def _serve(self) -> None:
+        asyncio.run(self._run())
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopped = asyncio.Event()
+        application = web.Application(client_max_size=64 * 2**20)
+        application.router.add_post("/v1/chat/completions", self._complete)
+        application.router.add_get("/v1/models", self._models)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
+            await site.start()
+            self.port = runner.addresses[0][1]
+            self._ready.set()
+            await self._stopped.wait()
+        finally:
+            self._ready.set()
+            await runner.cleanup()
+
+    async def _models(self, request: web.Request) -> web.Response:
+        if not self._authorized(request):
+            return _error_response(401, {"code": "invalid_api_key"}, {})
+        return web.json_response({"object": "list", "data": [{"id": name} for name in self.tariffs]})
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        raw = await request.read()
+        self.open_requests += 1
+        self.peak_open_requests = max(self.peak_open_requests, self.open_requests)
+        try:
+            return await self._answer(request, raw)
+        finally:
+            self.open_requests -= 1
+
+    async def _answer(self, request: web.Request, raw: bytes) -> web.StreamResponse:
+        body: Body = json.loads(raw)
+        index, fault = self._record(request, raw, body)
+        if not self._authorized(request):
+            return _error_response(401, {"code": "invalid_api_key"}, {})
+        if fault.status is not None and not fault.billed:
+            await asyncio.sleep(fault.latency_s)
+            return _error_response(fault.status, fault.error, _headers(fault))
+        completion, line = self._think(index, body, fault)
+        await asyncio.sleep(fault.latency_s)
+        if request.transport is None or request.transport.is_closing():
+            self._mark_vanished(line)
+        if fault.status is not None:
+            return _error_response(fault.status, fault.error, _headers(fault))
+        payload = fault.raw_body if fault.raw_body is not None else json.dumps(completion).encode()
+        return await self._deliver(request, payload, fault)
+
+    def _record(self, request: web.Request, raw: bytes, body: Body) -> tuple[int, Fault]:
+        with self._lock:
+            index = len(self.bodies)
+            self.bodies.append(raw)
+            self.requests.append(body)
+            self.authorizations.append(request.headers.get("Authorization"))
+            self.received_at.append(time.monotonic())
+            queued = self._queued.popleft() if self._queued else None
+        return index, queued or self.faults(index, body) or Fault()
+
+    def _think(self, index: int, body: Body, fault: Fault) -> tuple[Body, InvoiceLine]:
+        answer = self.behaviour(body)
+        answer = Answer(answer) if isinstance(answer, str) else answer
+        limit = body.get("max_tokens", body.get("max_completion_tokens", 4096))
+        text, was_cut = cut_to_tokens(answer.text, limit)
+        line = self._bill(index, body, text, answer.cached_input_tokens, billed=fault.billed is not False)
+        finish = answer.finish_reason or ("length" if was_cut else "stop")
+        message = {"role": "assistant", "content": None if answer.refusal else text, "refusal": answer.refusal}
+        completion: Body = {
+            "id": line.request_id,
+            "object": "chat.completion",
+            "model": line.model,
+            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+            "usage": {
+                "prompt_tokens": line.input_tokens,
+                "completion_tokens": line.output_tokens,
+                "total_tokens": line.input_tokens + line.output_tokens,
+                "prompt_tokens_details": {"cached_tokens": line.cached_input_tokens},
+            },
+        }
+        if fault.missing_usage:
+            del completion["usage"]
+        elif fault.reported_usage is not None:
+            completion["usage"] = dict(fault.reported_usage)
+        return completion, line
+
+    def _bill(self, index: int, body: Body, text: str, cached: int, *, billed: bool) -> InvoiceLine:
+        model = str(body.get("model"))
+        input_tokens, output_tokens = count_input(body), count_tokens(text)
+        cached = min(cached, input_tokens)
+        price = price_nano_usd(self.tariffs.get(model, FREE), input_tokens, output_tokens, cached)
+        line = InvoiceLine(
+            index, f"chatcmpl-{index}", model, input_tokens, output_tokens, cached, price, self.received_at[index]
+        )
+        if billed:
+            with self._lock:
+                self.invoice.append(line)
+        return line
+
+    async def _deliver(self, request: web.Request, payload: bytes, fault: Fault) -> web.StreamResponse:
+        headers = {"Content-Type": "application/json", **_headers(fault)}
+        if fault.cut is None:
+            return web.Response(body=payload, headers=headers)
+        response = web.StreamResponse(headers=headers)
+        response.content_length = len(payload)
+        if fault.cut == "mid_body":
+            await response.prepare(request)
+            await response.write(payload[: len(payload) // 2])
+        if request.transport is not None:
+            request.transport.close()
+        return response
+
+    def _mark_vanished(self, line: InvoiceLine) -> None:
+        line.client_vanished = True
+        self.connections_lost += 1
+
+    def _authorized(self, request: web.Request) -> bool:
+        return self.api_key is None or request.headers.get("Authorization") == f"Bearer {self.api_key}"
+
+
+def _headers(fault: Fault) -> dict[str, str]:
+    retry = {"Retry-After": fault.retry_after} if fault.retry_after is not None else {}
+    return {**fault.headers, **retry}
+
+
+def _error_response(status: int, error: Mapping[str, Any], headers: Mapping[str, str]) -> web.Response:
+    details = {"message": "refused", "type": None, "code": None, **error}
+    return web.json_response({"error": details}, status=status, headers=headers)
