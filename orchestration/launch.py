@@ -10,14 +10,20 @@ from typing import Any
 
 import dagster as dg
 
+from assets.datasets.dataset import dataset
+from assets.evaluations.evaluation import evaluation
+from assets.optimization.optimization_run import optimization_run
 from assets.partitions import tasks_partitions
+from assets.promotions.promotion import promotion
+from assets.prompts.prompt_version import prompt_version
+from jobs.full_loop import full_loop
 from orchestration.abandoned_runs import close_abandoned_runs, own_tags
 from orchestration.environments import Environment
 from orchestration.instance import open_instance
 from orchestration.quiet_streams import streams_to_file
 from orchestration.run_report import CheckOutcome, RunFailedError, RunReport
+from orchestration.task_resources import build_task_resources
 
-JOB = "full_loop"
 LOG_FILE = "cli-runs.log"
 
 
@@ -58,10 +64,14 @@ def run_assets(
 
 
 def _job(environment: Environment) -> dg.JobDefinition:
-    # Loading them takes seconds and warns: only those who run assets pay, and the warnings go to the log.
-    from orchestration.definitions import build_definitions
-
-    return build_definitions(environment).resolve_job_def(JOB)
+    """The job of the code location, from the same parts, without those whose loading takes seconds (dbt)."""
+    definitions = dg.Definitions(
+        assets=[dataset, prompt_version, optimization_run, evaluation, promotion],
+        jobs=[full_loop],
+        resources=build_task_resources(environment),
+        executor=dg.in_process_executor,
+    )
+    return definitions.resolve_job_def(full_loop.name)
 
 
 @contextmanager
@@ -85,7 +95,7 @@ def _report(result: dg.ExecuteInProcessResult, seconds: float) -> RunReport:
         CheckOutcome(check.asset_key.to_user_string(), check.check_name, check.passed, check.description or "")
         for check in result.get_asset_check_evaluations()
     )
-    return RunReport(result.run_id, JOB, seconds, tuple(made), metadata, checks)
+    return RunReport(result.run_id, full_loop.name, seconds, tuple(made), metadata, checks)
 
 
 def _plain(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, Any]:

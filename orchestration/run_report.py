@@ -23,7 +23,7 @@ class RunReport:
     """A run that succeeded.
 
     Attributes:
-        seconds: wall time, loading of the definitions included.
+        seconds: wall time of the run.
         materialized: assets, in the order they were made.
         metadata: per asset what it recorded, texts and numbers only.
     """

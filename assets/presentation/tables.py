@@ -22,8 +22,8 @@ def dollars(nano_usd: int) -> float:
 
 
 def percent(share: float) -> str:
-    """`0.1234` as `12.3 %`."""
-    return f"{100 * share:.1f} %"
+    """`0.1234` as `12.3 %`, with a space that does not break."""
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def _line(cells: Sequence[Any]) -> str:

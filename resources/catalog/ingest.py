@@ -197,7 +197,7 @@ def landing_files(landing_root: UPath, task_name: str) -> list[UPath]:
 def source_files(task: Task, task_path: UPath, landing_root: UPath) -> list[UPath]:
     """All files of a task's dataset in the order they are read: the declared source, then what landed."""
     source = UPath(task.dataset.source)
-    declared = source if source.is_absolute() or source.protocol else task_path.parent / source
+    declared = source if source.is_absolute() or source.protocol else (task_path.parent / source).resolve()
     return [declared, *landing_files(landing_root, task.name)]
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import threading
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, inspect, select, text
 
 from domain.errors import SchemaVersionError
 from resources.database.failures import UPGRADE_MEND
 from resources.database.session import Database
 from resources.database.tables import Base
+
+# Alembic brings a template engine and a syntax highlighter along: a tenth of what loading the definitions may take.
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 # Not Alembic's default name: Dagster keeps its own revision there when it shares the PostgreSQL database.
 VERSION_TABLE = "promptory_schema_version"
@@ -35,6 +36,8 @@ def upgrade(database: Database) -> tuple[str | None, str]:
         SchemaVersionError: the schema is newer than this program, or there are tables without a revision.
         DatabaseUnavailableError: the database cannot be reached.
     """
+    from alembic import command
+
     with database.explained(), database.engine.begin() as connection:
         if not database.is_sqlite:  # SQLite's transaction has the write lock already
             connection.execute(text("SET LOCAL statement_timeout = 0"))
@@ -77,6 +80,8 @@ def require_current(database: Database) -> None:
 @lru_cache
 def known_revisions() -> tuple[str, ...]:
     """All revisions of this program, newest first."""
+    from alembic.script import ScriptDirectory
+
     return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
@@ -86,6 +91,8 @@ def head_revision() -> str:
 
 
 def _config(connection: Connection | None = None) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -94,6 +101,8 @@ def _config(connection: Connection | None = None) -> Config:
 
 
 def _revision(connection: Connection) -> str | None:
+    from alembic.runtime.migration import MigrationContext
+
     return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
 
 

@@ -70,8 +70,8 @@ def _answer(row: Row, completions: list[Completion], text: str) -> Answer:
         text=text,
         call_id=last.call_id,
         model=last.model,
-        cost_nano_usd=sum(c.origin_cost_nano_usd if c.cached else c.cost_nano_usd for c in completions),
-        latency_s=sum(c.origin_latency_s if c.cached else c.latency_s for c in completions),
+        cost_nano_usd=sum(c.origin_cost_nano_usd for c in completions),
+        latency_s=sum(c.origin_latency_s for c in completions),
         input_tokens=sum(c.usage.input_tokens for c in completions),
         output_tokens=sum(c.usage.output_tokens for c in completions),
     )

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from orchestration.cli.application import app
 from typer.testing import CliRunner
+
+from orchestration.cli.application import app
 
 LABELS = ("billing", "delivery", "refund")
 SENTENCES = {

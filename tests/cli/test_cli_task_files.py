@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from resources.catalog.task_file import load_task
 
 

@@ -141,6 +141,18 @@ async def test_a_cap_set_later_binds_unpriced_models_too(bench: OpenBench) -> No
         await b.llm.complete(ask(model="scripted/nameless"), charged_to("run:1"))
 
 
+async def test_a_cap_another_client_set_binds_unpriced_models_within_a_second(
+    bench: OpenBench, provider: ScriptedProvider, tmp_path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    one, two = await bench(state=url), await bench(state=url)
+    await one.llm.complete(ask(model="scripted/nameless"), charged_to("run:1"))
+    await two.llm.set_cap("run:1", Decimal("0.1"))
+    provider.time.now += 1.0
+    with pytest.raises(ConfigurationError):
+        await one.llm.complete(ask(model="scripted/nameless"), charged_to("run:1"))
+
+
 async def test_a_required_budget_is_required(bench: OpenBench) -> None:
     b = await bench(require_budget=True, budgets={"day": 1})
     with pytest.raises(ConfigurationError, match="budgets"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -45,6 +46,25 @@ def test_events_errors_and_the_end_come_through(ledger_url: str, provider: Scrip
             llm.no_such_thing()
     assert provider.closed
     assert "promptory-llm" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_an_interrupted_caller_cancels_its_call(ledger_url: str, provider: ScriptedProvider) -> None:
+    main = threading.main_thread().ident or 0
+
+    def interrupt() -> None:
+        while not provider.sent:
+            threading.Event().wait(0.005)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    provider.replies.append(Reply(hangs=True))
+    with open_client_sync(_settings(ledger_url), providers={"scripted": provider}) as llm:
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            llm.complete(ask(), charged_to("day"))
+        while provider.in_flight:
+            threading.Event().wait(0.005)
+        llm.flush()
+        assert [row.status for row in rows(ledger_url, CallRow)] == ["cancelled"]
 
 
 def test_a_client_that_cannot_open_leaves_no_thread(tmp_path) -> None:

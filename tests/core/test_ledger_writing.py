@@ -68,6 +68,19 @@ async def test_every_call_and_attempt_is_in_it(
     assert (await b.scope(DAY)).ambiguous_nano_usd + (await b.scope(DAY)).settled_nano_usd == done.cost_nano_usd
 
 
+async def test_a_call_that_still_goes_on_is_not_called_lost(bench: OpenBench, provider: ScriptedProvider) -> None:
+    b = await bench()
+    provider.replies.extend([Reply(fault=FaultClass.SERVER), Reply(hangs=True)])
+    call = asyncio.create_task(b.llm.complete(ask(), charged_to("day")))
+    while len(provider.sent) < 2:  # noqa: ASYNC110 - the second attempt has no event of its own
+        await asyncio.sleep(0)
+    assert await b.calls() == []
+    assert [attempt.outcome for attempt in await b.attempts()] == ["server"]
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    assert [row.status for row in await b.calls()] == ["cancelled"]
+
+
 async def test_flushing_again_writes_nothing_twice(bench: OpenBench) -> None:
     b = await bench()
     for _ in range(3):

@@ -36,11 +36,11 @@ def run(
         RunFailedError: the run failed.
     """
     open_catalog(environment).get(task)
-    with current_database(environment) as database, measured(database, task) as effort:
-        from orchestration.launch import run_assets  # the one import that loads Dagster
+    bars = progress_bars(shown=not as_json and not verbose)
+    with current_database(environment) as database, measured(database, task) as effort, bars:
+        from orchestration.launch import run_assets  # loads Dagster, which takes seconds
 
-        with progress_bars(shown=not as_json and not verbose):
-            report = run_assets(environment, task, selection, verbose=verbose)
+        report = run_assets(environment, task, selection, verbose=verbose)
     return report, effort.finished(report)
 
 
