@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from domain.identity import short_id
 from domain.pricing import nano_to_usd
 from resources.database.repositories.evaluations import EvaluationRecord
@@ -56,8 +54,3 @@ def score_values(record: EvaluationRecord | None) -> dict[str, object] | None:
 def named(record: PromptVersionRecord) -> str:
     """`v3 (0123456789ab)`."""
     return f"v{record.version} ({short_id(record.id)})"
-
-
-def moment(value: datetime) -> str:
-    """Minutes are enough for people."""
-    return f"{value:%Y-%m-%d %H:%M}"

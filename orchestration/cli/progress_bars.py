@@ -30,7 +30,9 @@ def progress_bars(*, shown: bool) -> Iterator[None]:
             TextColumn("{task.fields[note]}", style="dim"),
         )
         console = Console(file=terminal, force_terminal=True)
-        with Progress(*columns, console=console, transient=True) as bars, board.listening(_Bars(bars).show):
+        # Without its redirection: what libraries write belongs into the run's log, not above the bars.
+        progress = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+        with progress as bars, board.listening(_Bars(bars).show):
             bars.add_task("starting", total=None, note="")
             yield
 

@@ -37,12 +37,25 @@ def emit(as_json: bool, value: Mapping[str, Any], show: Callable[[Console], None
 
 
 def table(
-    title: str | None, columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()
+    title: str | None,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    right: Sequence[str] = (),
+    whole: Sequence[str] = (),
 ) -> Table:
-    """A table; the columns in `right` are right-aligned. Cells are shown as written; a `Text` keeps its style."""
+    """A table; the columns in `right` are right-aligned, and like those in `whole` never broken over lines.
+
+    Cells are shown as written; a `Text` keeps its style.
+    """
     made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        made.add_column(
+            column,
+            justify="right" if column in right else "left",
+            no_wrap=column in right or column in whole,
+            overflow="fold",
+        )
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     return made

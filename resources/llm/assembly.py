@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from resources.llm.admission import Admission
@@ -53,13 +53,12 @@ class Core:
     ledger: Ledger
     watch: BudgetWatch
     heartbeat: Heartbeat
-    layers: Layer
 
 
 async def assemble(
     settings: CoreSettings, store: StateStore, timing: Timing, providers: Mapping[str, Provider] | None
 ) -> Core:
-    """Open the ledger and `store`, make sure both remember the same money, and wrap the layers. Starts nothing.
+    """Open the ledger and `store`, make sure both remember the same money, and join the parts. Starts nothing.
 
     Raises:
         ConfigurationError: a URL is not usable.
@@ -81,6 +80,44 @@ async def assemble(
         database.dispose()
         await store.close(owner, timing.clock())
         raise
+    return _join(settings, owner, timing, store, database, Endpoints(settings.endpoints, providers), open_store)
+
+
+def wrap_layers(core: Core) -> Layer:
+    """The layers of a call, outermost first: last resort, cache, models, retry, attempt."""
+    settings, timing, store = core.settings, core.timing, core.store
+    admission = Admission(
+        store,
+        timing,
+        core.background,
+        core.settler,
+        core.breakers,
+        max_wait_s=settings.max_wait_s,
+        on_refused=core.watch.refused,
+    )
+    attempt = AttemptLayer(
+        core.endpoints,
+        Quotes(PriceBook(settings.prices), core.caps, require_budget=settings.require_budget),
+        admission,
+        core.settler,
+        timing,
+        owner=core.owner,
+        rate_limit_pause_s=settings.rate_limit_pause_s,
+    )
+    models = ModelsLayer(RetryLayer(attempt, settings.retry, timing), settings.fallback.models, timing)
+    cache = CacheLayer(models, store, core.endpoints, settings.cache, timing, core.background, owner=core.owner)
+    return LastResortLayer(cache, settings.fallback.canned)
+
+
+def _join(
+    settings: CoreSettings,
+    owner: str,
+    timing: Timing,
+    store: StateStore,
+    database: LedgerDatabase,
+    endpoints: Endpoints,
+    reopen: Callable[[], Awaitable[None]],
+) -> Core:
     dispatcher = Dispatcher()
     background = Background(cancels_cleanly=isinstance(store, MemoryStateStore | SqliteStateStore))
     breakers = BreakerLog(dispatcher, timing)
@@ -88,17 +125,6 @@ async def assemble(
     watch = BudgetWatch(store, dispatcher)
     ledger = Ledger(database, store, dispatcher, owner=owner)
     dispatcher.subscribe(ledger.on_event)
-    endpoints = Endpoints(settings.endpoints, providers)
-    caps = Caps(store, timing, settings.budgets)
-    admission = Admission(
-        store, timing, background, settler, breakers, max_wait_s=settings.max_wait_s, on_refused=watch.refused
-    )
-    quotes = Quotes(PriceBook(settings.prices), caps, require_budget=settings.require_budget)
-    attempt = AttemptLayer(
-        endpoints, quotes, admission, settler, timing, owner=owner, rate_limit_pause_s=settings.rate_limit_pause_s
-    )
-    models = ModelsLayer(RetryLayer(attempt, settings.retry, timing), settings.fallback.models, timing)
-    cache = CacheLayer(models, store, endpoints, settings.cache, timing, background, owner=owner)
     return Core(
         settings=settings,
         owner=owner,
@@ -110,9 +136,8 @@ async def assemble(
         endpoints=endpoints,
         settler=settler,
         breakers=breakers,
-        caps=caps,
+        caps=Caps(store, timing, settings.budgets),
         ledger=ledger,
         watch=watch,
-        heartbeat=Heartbeat(store, timing, dispatcher, settler, ledger, watch, open_store, owner=owner),
-        layers=LastResortLayer(cache, settings.fallback.canned),
+        heartbeat=Heartbeat(store, timing, dispatcher, settler, ledger, watch, reopen, owner=owner),
     )

@@ -13,7 +13,7 @@ from typing import Literal
 
 from domain.errors import InputError, PromptoryError, ProviderError, StateUnavailableError, UnansweredError
 from domain.pricing import Usage, usd_to_nano
-from resources.llm.assembly import Core
+from resources.llm.assembly import Core, wrap_layers
 from resources.llm.call import BATCH_PURPOSE, Call
 from resources.llm.call_checks import check_context, check_request
 from resources.llm.events import CallFinished, Subscriber
@@ -33,6 +33,7 @@ class LLMClient:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._layers = wrap_layers(core)
         self._closed = False
 
     async def complete(self, request: Request, context: CallContext = _NO_CONTEXT) -> Completion:
@@ -51,7 +52,7 @@ class LLMClient:
         check_context(context)
         call = self._begin(request, context)
         try:
-            completion = await self._core.layers.complete(request, call)
+            completion = await self._layers.complete(request, call)
         except BaseException as error:
             self._finish(call, None, *_failure(error))
             raise

@@ -48,7 +48,7 @@ def spending(by: str, since: datetime | None, until: datetime | None, as_json: b
         amounts = (total.spent_nano_usd, total.ambiguous_nano_usd)
         counts = [f"{summed[name]:,}" for name in ("calls", "attempts", "input_tokens", "output_tokens")]
         rows.append(["total", *counts, *(dollars(amount) for amount in amounts)])
-        columns = [by, "calls", "attempts", "input tokens", "output tokens", "spent", "ambiguous"]
+        columns = [by, "calls", "attempts", "tokens in", "tokens out", "spent", "ambiguous"]
         console.print(table("Spending (cache hits cost nothing and are not counted)", columns, rows, right=columns[1:]))
 
     emit(as_json, value, show)

@@ -79,12 +79,14 @@ class Effort:
 
     def show(self, console: Console) -> None:
         """A table of both."""
-        columns = ["", "calls", "cache hits", "reused answers", "tokens in", "tokens out", "dollars", "seconds"]
-        this = [*_cells("this run", self.now), dollars(self.now.spent_nano_usd), f"{self.seconds:.1f}"]
-        this.insert(3, f"{self.reused_answers:,}")
-        ever = [*_cells("task in all", self.in_all), dollars(self.in_all.spent_nano_usd), ""]
-        ever.insert(3, "")
-        console.print(table("Effort", columns, [this, ever], right=columns[1:]))
+        columns = ["", "calls", "cache hits", "reused", "tokens", "dollars", "seconds"]
+        rows = [
+            _cells("this run", self.now, f"{self.reused_answers:,}", f"{self.seconds:.1f}"),
+            _cells("task in all", self.in_all, "", ""),
+        ]
+        console.print(
+            table("Effort (reused: stored answers, neither called nor paid for)", columns, rows, right=columns[1:])
+        )
 
 
 @contextmanager
@@ -109,6 +111,7 @@ def _read(database: Database, task: str) -> Spent:
     )
 
 
-def _cells(name: str, spent: Spent) -> list[str]:
-    counts = (spent.calls, spent.cached, spent.input_tokens, spent.output_tokens)
-    return [name, *(f"{count:,}" for count in counts)]
+def _cells(name: str, spent: Spent, reused: str, seconds: str) -> list[str]:
+    tokens = spent.input_tokens + spent.output_tokens
+    calls = [f"{spent.calls:,}", f"{spent.cached:,}", reused, f"{tokens:,}"]
+    return [name, *calls, dollars(spent.spent_nano_usd), seconds]

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from domain.contracts import contract_section
 from domain.prompt import PromptStep
-from orchestration.cli.figures import moment, named, score, score_values
+from orchestration.cli.figures import named, score, score_values
 from orchestration.cli.opening import current_database
 from orchestration.cli.screen import emit, facts, table
 from orchestration.environments import Environment
@@ -40,12 +40,13 @@ def listed(task: str, as_json: bool) -> None:
         "task": task,
         "versions": [{**_values(record), "aliases": held, "score": score_values(seen)} for record, held, seen in found],
     }
-    columns = ["version", "aliases", "score on test", "demonstrations", "model", "made by", "from", "at (UTC)"]
+    columns = ["version", "aliases", "score on test", "demos", "made by", "from"]
 
     def show(console: Console) -> None:
         numbers = {record.id: f"v{record.version}" for record, _, _ in found}
         rows = [_cells(record, held, seen, numbers) for record, held, seen in found]
-        console.print(table(f"Prompt versions of {task}", columns, rows, right=["demonstrations"]))
+        title = f"Prompt versions of {task}"
+        console.print(table(title, columns, rows, right=["demos"], whole=["version", "aliases", "score on test"]))
 
     emit(as_json, value, show)
 
@@ -104,10 +105,8 @@ def _cells(
         Text(", ".join(held), style="green"),
         score(seen),
         values["demonstrations"],
-        record.prompt.model,
         record.created_by,
         numbers.get(record.parent_id or "", ""),
-        moment(record.created_at),
     ]
 
 

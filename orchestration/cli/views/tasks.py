@@ -93,22 +93,20 @@ def _values(entry: CatalogEntry, stored: Stored) -> dict[str, Any]:
 
 
 def _show_list(console: Console, found: list[tuple[CatalogEntry, Stored]], errors: tuple[PromptoryError, ...]) -> None:
-    columns = ["task", "output", "metric", "optimizer", "model", "dataset", "production", "score on test"]
+    columns = ["task", "output", "model", "dataset", "production", "score on test"]
     rows = [
         [
             entry.task.name,
             entry.task.prompt.steps[-1].output.kind,
-            entry.task.metric.kind,
-            entry.task.optimizer.kind if entry.task.optimizer else "–",
             entry.task.prompt.model,
             _dataset(stored),
-            _production(stored),
+            f"v{stored.production.version}" if stored.production else "–",
             score(stored.score),
         ]
         for entry, stored in found
     ]
     if rows:
-        console.print(table(None, columns, rows))
+        console.print(table(None, columns, rows, whole=["task", "score on test"]))
     elif not errors:
         console.print("There is no task yet. Draft one: promptory task init --help")
     for error in errors:
