@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from domain.errors import ConfigurationError, DatabaseUnavailableError, SchemaVersionError
 from orchestration.environments import Environment
 from resources.catalog.catalog import Catalog
-from resources.database.schema import require_current
+from resources.database.schema import require_current, upgrade
 from resources.database.session import Database, open_database
 from resources.database.urls import parse_database_url
 
 
 @contextmanager
 def current_database(environment: Environment) -> Iterator[Database]:
-    """The database, on this program's schema. A missing SQLite file is not made.
+    """The database, on this program's schema. A SQLite file that is missing is not made, see `make_database`.
 
     Raises:
         SchemaVersionError: it does not exist yet, or is on another schema.
@@ -32,6 +32,24 @@ def current_database(environment: Environment) -> Iterator[Database]:
     try:
         require_current(database)
         yield database
+    finally:
+        database.dispose()
+
+
+def make_database(environment: Environment) -> None:
+    """Make a SQLite database that is not there yet: the first command of a newcomer needs no other before it.
+
+    One that exists is left alone, whatever its schema: upgrading is a person's decision.
+
+    Raises:
+        ConfigurationError, DatabaseUnavailableError: it cannot be made.
+    """
+    path = parse_database_url(environment.database).path
+    if path is None or path.exists():
+        return
+    database = open_database(environment.database)
+    try:
+        upgrade(database)
     finally:
         database.dispose()
 

@@ -25,8 +25,14 @@ class Outcome:
 
 
 def answered(facts: AttemptFacts, price: ModelPrice | None, answer: ProviderAnswer, latency_s: float) -> Outcome:
-    """The provider answered: its own count of tokens is what is charged."""
+    """The provider answered: its own count of tokens is what is charged.
+
+    Where it gave none, nobody knows what it billed, and the whole reserve stays charged as ambiguous.
+    """
     usage = answer.usage
+    if answer.usage_estimated and price is not None:
+        ending = Ending("ok", "ambiguous", facts.reserve_nano_usd, usage, answer.provider_request_id, latency_s)
+        return Outcome(ending, "success", None)
     cost = cost_nano_usd(price, usage) if price else 0
     charge = "overrun" if cost > facts.reserve_nano_usd else "settled"
     ending = Ending("ok", charge, cost, usage, answer.provider_request_id, latency_s)

@@ -69,11 +69,14 @@ class OptimizationRun:
         try:
             with open_client_sync(settings) as llm:
                 result = self._search(database, root, llm, clock, progress)
+                finished = self._record(database, result, clock)
+                # A finished run makes no more calls: its used-up cap would only be a standing warning.
+                llm.set_cap(f"run:{self.id}", None)
         except PromptoryError as error:
             with database.session() as session:
                 optimization_runs.pause(session, self.id, reason=str(error))
             raise
-        return self._record(database, result, clock)
+        return finished
 
     def _start(self, database: Database, clock: Callable[[], datetime]) -> OptimizationRunRecord:
         with database.session() as session:

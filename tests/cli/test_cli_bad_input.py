@@ -183,7 +183,6 @@ def test_the_demo_without_its_sample_task_says_so(workshop):
         ("prompt", "list", "tickets"),
         ("cost",),
         ("db", "status"),
-        ("optimize", "tickets"),
         ("call", "tickets", "--input", "text=a"),
     ],
 )

@@ -227,3 +227,12 @@ def test_upgrading_twice_changes_nothing(stored):
 
     assert (again["changed"], again["before"]) == (False, again["after"])
     assert stored.run("db", "status", "--json").value["current"] is True
+
+
+def test_a_first_run_makes_its_own_database(workshop):
+    workshop.write_task()
+
+    outcome = workshop.run("ingest", "tickets")
+
+    assert outcome.code == 0, outcome.err
+    assert (workshop.root / "home" / "promptory.db").exists()

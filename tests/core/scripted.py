@@ -52,7 +52,10 @@ class VirtualTime:
 
 @dataclass(frozen=True)
 class Reply:
-    """One scripted reaction. `takes_s` passes before it; `hangs` never ends; `bills` overrides what is billed."""
+    """One scripted reaction. `takes_s` passes before it; `hangs` never ends; `bills` overrides what is billed.
+
+    `counts_nothing`: the answer came without usage, which the provider had to estimate.
+    """
 
     text: str = "ok"
     input_tokens: int = 10
@@ -65,6 +68,7 @@ class Reply:
     hangs: bool = False
     bug: bool = False
     bills: bool | None = None
+    counts_nothing: bool = False
 
 
 @dataclass
@@ -117,7 +121,7 @@ class ScriptedProvider:
                 retry_after_s=reply.retry_after_s,
             )
         usage = Usage(input_tokens=reply.input_tokens, output_tokens=reply.output_tokens)
-        return ProviderAnswer(reply.text, usage, reply.finish_reason, "req-1")
+        return ProviderAnswer(reply.text, usage, reply.finish_reason, "req-1", usage_estimated=reply.counts_nothing)
 
     async def check(self) -> None:
         return None

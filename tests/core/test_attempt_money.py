@@ -37,6 +37,17 @@ async def test_an_answer_costs_what_the_provider_counted(
     assert attempt.price["input_per_million"] == "0.10"
 
 
+async def test_an_answer_without_a_count_keeps_its_whole_reserve(bench: OpenBench, provider: ScriptedProvider) -> None:
+    b = await bench(budgets=CAPS)
+    provider.replies.append(Reply(counts_nothing=True))
+    done = await b.llm.complete(ask(), charged_to("day", "task:t"))
+    assert (done.status, done.cost_nano_usd) == ("ok", RESERVE)
+    state = await b.scope("task:t")
+    assert (state.settled_nano_usd, state.ambiguous_nano_usd, state.reserved_nano_usd) == (0, RESERVE, 0)
+    (attempt,) = await b.attempts()
+    assert (attempt.outcome, attempt.charge, attempt.cost_nano_usd) == ("ok", "ambiguous", RESERVE)
+
+
 @pytest.mark.parametrize(
     ("reply", "charge", "cost"),
     [

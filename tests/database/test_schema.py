@@ -68,7 +68,7 @@ def test_a_failing_upgrade_leaves_nothing_behind(empty_database: Database, monke
         config.attributes["connection"].execute(text("CREATE TABLE tasks (name TEXT)"))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(schema.command, "upgrade", upgrade_half)
+    monkeypatch.setattr("alembic.command.upgrade", upgrade_half)
     with pytest.raises(KeyboardInterrupt):
         schema.upgrade(empty_database)
     assert inspect(empty_database.engine).get_table_names() == []

@@ -10,7 +10,7 @@ from rich.console import Console
 from domain.dataset import DatasetVersion
 from domain.errors import InputError
 from orchestration.cli.figures import named, percent
-from orchestration.cli.opening import current_database, open_catalog
+from orchestration.cli.opening import current_database, make_database, open_catalog
 from orchestration.cli.progress_bars import progress_bars
 from orchestration.cli.screen import emit, facts
 from orchestration.cli.views.effort import Effort, measured
@@ -37,6 +37,7 @@ def run(
     """
     open_catalog(environment).get(task)
     bars = progress_bars(shown=not as_json and not verbose)
+    make_database(environment)
     with current_database(environment) as database, measured(database, task) as effort, bars:
         from orchestration.launch import run_assets  # loads Dagster, which takes seconds
 

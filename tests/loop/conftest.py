@@ -1,0 +1,57 @@
+"""Workplaces of the loop's tests."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loop.workplace import KEY_VARIABLE, Example, Workplace, task_values
+
+from resources.metrics.dbt_project import prepare_manifest
+
+MakeWorkplace = Callable[..., Workplace]
+
+
+@pytest.fixture(autouse=True)
+def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("DAGSTER_HOME", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HOME", "CATALOG", "CONFIG", "LANDING", "STORAGE", "DATABASE_URL", "STATE_URL"):
+        monkeypatch.delenv(f"PROMPTORY_{name}", raising=False)
+    monkeypatch.setenv(KEY_VARIABLE, "test-key")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def make_workplace(tmp_path: Path) -> MakeWorkplace:
+    """Makes a workplace with one task: `rows` examples, settings, changes to the task file's sections."""
+
+    def make(rows: int = 72, settings: dict[str, Any] | None = None, **task: Any) -> Workplace:
+        place = Workplace(tmp_path, settings=settings or {})
+        place.write_rows([Example(number) for number in range(rows)])
+        place.write_task(task_values(**task))
+        return place.prepare()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def parsed_dbt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose dbt project is parsed: definitions of other homes need not wait for it."""
+    home = tmp_path_factory.mktemp("parsed")
+    prepare_manifest(home)
+    return home
+
+
+@pytest.fixture
+def with_dbt(parsed_dbt: Path) -> Callable[[Workplace], Workplace]:
+    """Puts the parsed project into a workplace's home."""
+
+    def put(place: Workplace) -> Workplace:
+        shutil.copytree(parsed_dbt / "dbt", place.home / "dbt", dirs_exist_ok=True)
+        return place
+
+    return put
