@@ -26,6 +26,6 @@ def clear_failures(context: dg.AssetExecutionContext) -> Iterator[None]:
     except PromptoryError as error:
         permanent = not isinstance(error, WORTH_A_RETRY)
         if permanent:
-            context.instance.add_run_tags(context.run_id, {PERMANENT_FAILURE_TAG: "true", NO_RETRY_TAG: "0"})
+            context.instance.add_run_tags(context.run.run_id, {PERMANENT_FAILURE_TAG: "true", NO_RETRY_TAG: "0"})
         details = {name: str(value) for name, value in error.as_dict().items() if value is not None}
         raise dg.Failure(str(error), metadata=details, allow_retries=not permanent) from error

@@ -74,8 +74,10 @@ def _already_ingested(entries: tuple[CatalogEntry, ...], database: Database) -> 
         for entry in entries:
             name = entry.task.name
             version = dataset_versions.latest(session, name)
-            prompt = entry.task.prompt.version()
-            if name in stored and version and prompt_versions.find(session, name, prompt.id):
+            if name not in stored or version is None:
+                continue
+            # A run of `dataset` alone stores the task too, and leaves its prompt unregistered.
+            if prompt_versions.find(session, name, stored[name].prompt.version().id):
                 known[name] = fingerprint_of(stored[name], [str(source["sha256"]) for source in version.sources])
     return known
 

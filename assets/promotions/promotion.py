@@ -27,14 +27,13 @@ def promotion(
     context: dg.AssetExecutionContext, evaluation: DecisionHandle, database: DatabaseResource
 ) -> dg.Output[PromotionHandle]:
     """Carry out one task's newest decision."""
+    task = context.partition_key
     with clear_failures(context), database.connect() as opened:
-        outcome = promote_decided(opened, evaluation.task, evaluation.decision_id, datetime.now(UTC))
+        outcome = promote_decided(opened, task, evaluation.decision_id, datetime.now(UTC))
         with opened.session(read_only=True) as session:
-            moves = aliases.history(session, evaluation.task, PRODUCTION)[:10]
+            moves = aliases.history(session, task, PRODUCTION)[:10]
     rows = [[f"{move.moved_at:%Y-%m-%d %H:%M}", short_id(move.to_id), move.moved_by, move.reason] for move in moves]
-    handle = PromotionHandle(
-        task=evaluation.task, production_id=outcome.production_id, decision_id=evaluation.decision_id
-    )
+    handle = PromotionHandle(task=task, production_id=outcome.production_id, decision_id=evaluation.decision_id)
     metadata = {
         "moved": outcome.moved,
         "reason": outcome.reason,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy.orm import Session
+
+from domain.errors import InputError
 from domain.identity import short_id
 from resources.database.repositories import aliases, gate_decisions
 from resources.database.repositories.gate_decisions import GateDecisionRecord
@@ -25,14 +28,19 @@ class Promotion:
 
 
 def promote_decided(database: Database, task: str, decision_id: str, now: datetime) -> Promotion:
-    """Carry out a recorded decision of `task`, if it says promote and production has not moved since.
+    """Carry out a recorded decision of `task`, once, if it says promote and production has not moved since.
 
     Raises:
         NotFoundError: no such decision is recorded.
+        InputError: the decision is another task's.
         ConflictError: somebody moved the alias at the same moment.
     """
     with database.session() as session:
         decision = gate_decisions.get(session, decision_id)
+        if decision.task != task:
+            raise InputError(
+                f"the decision {short_id(decision_id)} is another task's, {decision.task!r}", mend="evaluate again."
+            )
         current = aliases.find(session, task, PRODUCTION)
         points_at = current.prompt_version_id if current else None
         if decision.verdict != "promote":
@@ -41,6 +49,10 @@ def promote_decided(database: Database, task: str, decision_id: str, now: dateti
             return Promotion(points_at, False, "The decided version is in production already.", decision)
         if current is None or points_at != decision.production_id:
             reason = "Production has moved since the comparison; evaluate again."
+            return Promotion(points_at, False, reason, decision)
+        if _was_carried_out(session, decision):
+            # Somebody moved production back by hand, with a reason; the same figures are no reason to overrule them.
+            reason = "The decision was carried out already, and production was moved back since."
             return Promotion(points_at, False, reason, decision)
         moved = aliases.move(
             session,
@@ -55,3 +67,8 @@ def promote_decided(database: Database, task: str, decision_id: str, now: dateti
         )
         reason = f"Promoted {short_id(decision.candidate_id)}: {decision.reason}"
         return Promotion(moved.prompt_version_id, True, reason, decision)
+
+
+def _was_carried_out(session: Session, decision: GateDecisionRecord) -> bool:
+    moves = aliases.history(session, decision.task, PRODUCTION)
+    return any(move.decision_id == decision.id for move in moves)

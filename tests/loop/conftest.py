@@ -39,9 +39,9 @@ def make_workplace(tmp_path: Path) -> MakeWorkplace:
 
 
 @pytest.fixture(scope="session")
-def parsed_dbt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home whose dbt project is parsed: definitions of other homes need not wait for it."""
-    home = tmp_path_factory.mktemp("parsed")
+def parsed_dbt(request: pytest.FixtureRequest) -> Path:
+    """A home whose dbt project is parsed, kept between test runs: definitions of other homes need not wait for it."""
+    home = request.config.cache.mkdir("loop-home")
     prepare_manifest(home)
     return home
 

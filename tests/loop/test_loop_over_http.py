@@ -86,22 +86,24 @@ def test_the_ledger_the_scopes_and_the_materializations_equal_the_invoice(loop: 
         state = {one.scope: one for one in client.budgets()}
     day = next(one for name, one in state.items() if name.startswith("day:"))
 
-    assert loop.invoice > 0
-    assert (ledger.spent_nano_usd, ledger.ambiguous_nano_usd) == (loop.invoice, 0)
-    assert scopes[SCOPE] == (loop.invoice, 0)
-    assert (day.settled_nano_usd, day.reserved_nano_usd, day.ambiguous_nano_usd) == (loop.invoice, 0, 0)
+    invoice = loop.server.invoice_nano_usd()  # with the calls another test may have made by now
+    assert invoice >= loop.invoice > 0
+    assert (ledger.spent_nano_usd, ledger.ambiguous_nano_usd) == (invoice, 0)
+    assert scopes[SCOPE] == (invoice, 0)
+    assert (day.settled_nano_usd, day.reserved_nano_usd, day.ambiguous_nano_usd) == (invoice, 0, 0)
     assert loop.shown_cost_nano_usd() == loop.invoice
     effort = [loop.optimized["effort"]["cost_nano_usd"], loop.evaluated["effort"]["cost_nano_usd"]]
     assert sum(effort) == loop.invoice
-    assert loop.place.command("cost")["total"]["spent_nano_usd"] == loop.invoice
+    assert loop.place.command("cost")["total"]["spent_nano_usd"] == invoice
 
 
 def test_every_attempt_is_on_the_invoice_at_its_price(loop: Loop) -> None:
     with loop.place.database() as database, database.engine.connect() as connection:
         booked = connection.exec_driver_sql("SELECT provider_request_id, cost_nano_usd, charge FROM attempts").all()
 
-    assert {(line.request_id, line.nano_usd, "settled") for line in loop.server.invoice} >= set(map(tuple, booked))
-    assert len(booked) == len(loop.optimize_bodies) + len(loop.evaluate_bodies)
+    billed = [(line.request_id, line.nano_usd, "settled") for line in loop.server.invoice]
+    assert sorted(map(tuple, booked)) == sorted(billed)
+    assert len(billed) >= len(loop.optimize_bodies) + len(loop.evaluate_bodies)
 
 
 def test_no_row_of_the_test_split_reaches_the_optimizer(loop: Loop) -> None:

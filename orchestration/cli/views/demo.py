@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +22,7 @@ from orchestration.run_report import RunReport
 from resources.database.schema import upgrade
 from resources.database.session import open_database
 
+COMMAND = "promptory"
 TASK = "support_triage"
 OTHER_TASK = "refund_extraction"
 LOOP = ("dataset", "prompt_version", "optimization_run", "evaluation", "promotion")
@@ -93,15 +97,24 @@ def _show(console: Console, environment: Environment, report: RunReport, outcome
 
 def _places(environment: Environment, report: RunReport, outcome: Outcome) -> dict[str, str]:
     before, after = outcome.baseline.record.version, outcome.candidate.record.version
+    command = _own_command()
     return {
         "start the UI": _start_command(environment),
         "evaluation": f"{UI}/assets/evaluation?view=partitions&partition={TASK}",
         "run": f"{UI}/runs/{report.run_id}",
-        "learned prompt": f"promptory prompt diff {TASK} v{before} v{after}",
-        "one answer": f'promptory call {TASK} --input message="My parcel never came."',
-        "the other sample": f"promptory optimize {OTHER_TASK} && promptory evaluate {OTHER_TASK}",
-        "your own data": "promptory task init --help",
+        "learned prompt": f"{command} prompt diff {TASK} v{before} v{after}",
+        "one answer": f'{command} call {TASK} --input message="My parcel never came."',
+        "the other sample": f"{command} optimize {OTHER_TASK} && {command} evaluate {OTHER_TASK}",
+        "your own data": f"{command} task init --help",
     }
+
+
+def _own_command() -> str:
+    """How this very command is started from here: `make demo` does not put it on the PATH."""
+    started = Path(sys.argv[0])
+    if started.name != COMMAND or shutil.which(COMMAND):
+        return COMMAND
+    return str(started.relative_to(Path.cwd())) if started.is_relative_to(Path.cwd()) else str(started)
 
 
 def _start_command(environment: Environment) -> str:
