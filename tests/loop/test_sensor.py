@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.definitions.instigation_logger import get_instigation_log_records  # not public, nor is another way
 from loop.workplace import INGEST, TASK, Example, Workplace, task_values
 from orchestration.task_resources import build_task_resources
 
@@ -17,6 +18,9 @@ from assets.datasets.dataset import dataset
 from assets.prompts.prompt_version import prompt_version
 from jobs.ingest import ingest
 from sensors.catalog_files import catalog_files
+
+
+LOG_KEY = ["sensor", catalog_files.name]
 
 
 class Watch:
@@ -38,8 +42,16 @@ class Watch:
 
     def tick(self) -> dict[str, list[str]]:
         """The assets requested, by task."""
-        with dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursor, definitions=self._definitions, resources=self._resources
+        with dg.SensorEvaluationContext(
+            instance_ref=self.instance.get_ref(),
+            last_tick_completion_time=None,
+            last_run_key=None,
+            cursor=self.cursor,
+            repository_name=None,
+            definitions=self._definitions,
+            sensor_name=catalog_files.name,
+            resources=self._resources,
+            log_key=LOG_KEY,
         ) as context:
             result = catalog_files.evaluate_tick(context)
         for request in result.dynamic_partitions_requests or ():
@@ -53,13 +65,17 @@ class Watch:
             for request in requests
         }
 
+    def log(self) -> str:
+        """What the sensor logged, as the tick's page in the UI shows it."""
+        return "\n".join(str(record["msg"]) for record in get_instigation_log_records(self.instance, LOG_KEY))
+
     def partitions(self) -> list[str]:
         return self.instance.get_dynamic_partitions("tasks")
 
 
 @pytest.fixture
-def watch(make_workplace: Callable[..., Workplace]) -> Iterator[Watch]:
-    with dg.DagsterInstance.ephemeral() as instance:
+def watch(make_workplace: Callable[..., Workplace], tmp_path: Path) -> Iterator[Watch]:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         yield Watch(make_workplace(12), instance)
 
 
@@ -171,7 +187,7 @@ def test_what_the_rows_are_checked_against_starts_the_dataset(
     assert watch.tick() == ({TASK: assets} if assets else {})
 
 
-def test_a_broken_file_is_logged_and_hides_no_other(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_file_is_logged_and_hides_no_other(watch: Watch) -> None:
     watch.tick()
     broken = watch.place.root / "catalog/tasks/broken.yaml"
     broken.write_text("name: [broken\n", encoding="utf-8")
@@ -181,7 +197,7 @@ def test_a_broken_file_is_logged_and_hides_no_other(watch: Watch, caplog: pytest
     assert "broken" not in watch.partitions()
     assert watch.tick() == {}
     assert "1 task files cannot be read" in (watch.skipped or "")
-    assert str(broken) in caplog.text
+    assert str(broken) in watch.log()
 
 
 def test_a_task_file_that_breaks_and_is_mended_unchanged_starts_nothing(watch: Watch) -> None:

@@ -1,0 +1,176 @@
+"""What starts by itself downstream of the sensors: ticks of the automation conditions over real runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+from loop.workplace import INGEST, TASK, Example, Workplace, task_values
+from orchestration.definitions import build_definitions
+
+DOWNSTREAM = ("optimization_run", "evaluation", "promotion")
+
+
+class Daemon:
+    """Ticks and runs what a tick requests, as the automation sensor and the run coordinator would."""
+
+    def __init__(self, place: Workplace, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+        self.place = place
+        self._definitions = definitions
+        self.instance = instance
+        self._cursor: Any = None
+        self._job = definitions.resolve_implicit_global_asset_job_def()
+
+    def tick(self) -> dict[str, list[str]]:
+        """The assets requested, by task."""
+        result = dg.evaluate_automation_conditions(
+            defs=self._definitions,
+            instance=self.instance,
+            asset_selection=dg.AssetSelection.assets(*DOWNSTREAM),
+            cursor=self._cursor,
+        )
+        self._cursor = result.cursor
+        requested: dict[str, list[str]] = {}
+        for name in DOWNSTREAM:
+            for task in result.get_requested_partitions(dg.AssetKey(name)):
+                requested.setdefault(str(task), []).append(name)
+        return requested
+
+    def run(self, *assets: str, task: str = TASK) -> None:
+        self.instance.add_dynamic_partitions("tasks", [task])
+        result = self._job.execute_in_process(
+            instance=self.instance, partition_key=task, asset_selection=[dg.AssetKey(name) for name in assets]
+        )
+        assert result.success
+
+    def settle(self) -> dict[str, list[str]]:
+        """Tick, and run what is requested; what that was."""
+        requested = self.tick()
+        for task, assets in requested.items():
+            self.run(*assets, task=task)
+        return requested
+
+
+MakeDaemon = Callable[..., Daemon]
+
+
+@pytest.fixture
+def make_daemon(
+    make_workplace: Callable[..., Workplace], with_dbt: Callable[[Workplace], Workplace]
+) -> Iterator[MakeDaemon]:
+    instances: list[dg.DagsterInstance] = []
+
+    def make(**task: Any) -> Daemon:
+        place = with_dbt(make_workplace(36, **task))
+        instance = dg.DagsterInstance.ephemeral()
+        instances.append(instance)
+        return Daemon(place, build_definitions(place.environment), instance)
+
+    yield make
+    for instance in instances:
+        instance.dispose()
+
+
+def grow(place: Workplace, rows: int) -> None:
+    place.write_rows([Example(number) for number in range(rows)])
+
+
+def test_what_was_ingested_is_optimized_evaluated_and_promoted_once(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon(optimize="automatic")
+    assert daemon.tick() == {}
+    daemon.run(*INGEST)
+
+    assert daemon.settle() == {TASK: list(DOWNSTREAM)}
+    assert [daemon.tick() for _ in range(3)] == [{}, {}, {}]
+
+
+def test_only_a_new_data_version_starts_it_again(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon(optimize="automatic")
+    daemon.run(*INGEST)
+    daemon.settle()
+
+    daemon.run("dataset")  # the same rows: the same data version
+    assert [daemon.tick() for _ in range(2)] == [{}, {}]
+    grow(daemon.place, 42)
+    daemon.run("dataset")
+    assert daemon.settle() == {TASK: list(DOWNSTREAM)}
+    assert [daemon.tick() for _ in range(2)] == [{}, {}]
+    daemon.run("prompt_version")
+    assert daemon.tick() == {}
+
+
+def test_a_new_prompt_starts_it_again(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon(optimize="automatic")
+    daemon.run(*INGEST)
+    daemon.settle()
+    values = task_values(optimize="automatic")
+    values["prompt"]["system_prompt"] = "Name the room."
+    daemon.place.write_task(values)
+    daemon.run("prompt_version")
+
+    assert daemon.settle() == {TASK: list(DOWNSTREAM)}
+    assert daemon.tick() == {}
+
+
+def test_a_manual_task_is_evaluated_without_waiting_for_an_optimization(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon(optimize="manual")
+    daemon.run(*INGEST)
+
+    assert daemon.settle() == {TASK: ["evaluation", "promotion"]}
+    assert daemon.tick() == {}
+    daemon.run("optimization_run")  # by hand
+    assert daemon.settle() == {TASK: ["evaluation", "promotion"]}
+    assert [daemon.tick() for _ in range(2)] == [{}, {}]
+    grow(daemon.place, 42)
+    daemon.run("dataset")
+    assert daemon.settle() == {TASK: ["evaluation", "promotion"]}
+
+
+def test_a_task_switched_to_automatic_needs_no_reload(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon(optimize="manual")
+    daemon.run(*INGEST)
+    daemon.settle()
+    daemon.place.write_task(task_values(optimize="automatic"))
+
+    assert daemon.settle() == {TASK: list(DOWNSTREAM)}
+    assert daemon.tick() == {}
+
+
+def test_a_task_without_optimizer_is_never_optimized(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon(optimize="automatic", optimizer=None)
+    daemon.run(*INGEST)
+
+    assert daemon.settle() == {TASK: ["evaluation", "promotion"]}
+    assert daemon.tick() == {}
+
+
+def test_nothing_starts_before_both_inputs_are_there(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon(optimize="automatic")
+    daemon.run("dataset")
+    assert daemon.tick() == {}
+    daemon.run("prompt_version")
+
+    assert daemon.tick() == {TASK: list(DOWNSTREAM)}
+
+
+def test_the_whole_loop_run_by_hand_leaves_nothing_to_do(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon(optimize="automatic")
+    daemon.tick()
+    daemon.run(*INGEST, *DOWNSTREAM)
+
+    assert [daemon.tick() for _ in range(2)] == [{}, {}]
+
+
+def test_tasks_do_not_start_each_other(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon(optimize="manual")
+    daemon.place.write_task({**task_values(optimize="manual"), "name": "second"})
+    daemon.run(*INGEST)
+    daemon.run(*INGEST, task="second")
+    assert daemon.settle() == {name: ["evaluation", "promotion"] for name in (TASK, "second")}
+    grow(daemon.place, 42)
+    daemon.run("dataset", task="second")
+
+    assert daemon.settle() == {"second": ["evaluation", "promotion"]}
+    assert daemon.tick() == {}
