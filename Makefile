@@ -35,8 +35,8 @@ dev: setup ## Start Dagster (UI on http://127.0.0.1:3000, sensors and schedules 
 test: setup ## Run the test suite (starts its own PostgreSQL)
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not live and not slow"
 
-test-slow: setup ## Run the long harnesses at 1/50 of their scale
-	@$(BIN)/python -m pytest -m slow --timeout 900
+test-slow: setup ## Run the long harnesses, at a small part of their full scale
+	@$(BIN)/python -m pytest -m slow --timeout 900 --durations 10
 
 lint: setup ## Check style and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

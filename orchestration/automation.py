@@ -1,6 +1,8 @@
 """What starts by itself downstream of the sensors: on changed data versions and on missing ones, never on a touch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import dagster as dg
@@ -8,6 +10,10 @@ import dagster as dg
 from resources.catalog.catalog import Catalog
 
 EVALUATION_INTERVAL_S = 15
+# Tags by which Dagster records what a materialization is and what it was made from.
+CODE_VERSION = "dagster/code_version"
+DATA_VERSION = "dagster/data_version"
+INPUT_DATA_VERSION = "dagster/input_data_version"
 OPTIMIZATION_RUN = dg.AssetSelection.assets("optimization_run")
 
 
@@ -27,6 +33,49 @@ class TaskAsksForOptimization(dg.AutomationCondition):
         entries = Catalog(Path(self.catalog_folder)).read().entries
         asking = {entry.task.name for entry in entries if entry.task.optimizer and entry.task.optimize == "automatic"}
         return dg.AutomationResult(context, context.candidate_subset.compute_intersection_with_partition_keys(asking))
+
+
+@dataclass(frozen=True)
+class InputsHaveMovedOn(dg.AutomationCondition):
+    """True for the partitions whose newest materialization was made from other data versions than its inputs have now.
+
+    Costs a few queries a partition: to be asked of those only that were just materialized.
+    """
+
+    @property
+    def name(self) -> str:
+        """Shown in the UI beside each evaluation."""
+        return "inputs_have_moved_on"
+
+    def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
+        """Compare what the materialization was made from with what there is."""
+        candidates = context.candidate_subset
+        behind = {key for key in candidates.expensively_compute_partition_keys() if _is_behind(context, key)}
+        return dg.AutomationResult(context, candidates.compute_intersection_with_partition_keys(behind))
+
+
+def _is_behind(context: dg.AutomationContext, partition: str) -> bool:
+    instance = context.asset_graph_view.instance
+    made_from = _tags(instance, context.key, partition)
+    if CODE_VERSION not in made_from:
+        return False  # reported from outside: nobody knows what it was made from
+    for parent in context.asset_graph.get(context.key).parent_keys:
+        now = _tags(instance, parent, partition).get(DATA_VERSION)
+        if now is not None and made_from.get(f"{INPUT_DATA_VERSION}/{parent.to_user_string()}") != _as_input(now):
+            return True
+    return False
+
+
+def _as_input(data_version: str) -> str:
+    """What Dagster records of a partitioned input: the hash of its partitions' versions, which here is always one."""
+    return sha256(data_version.encode()).hexdigest()
+
+
+def _tags(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str) -> Mapping[str, str]:
+    newest = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition])
+    found = instance.fetch_materializations(newest, limit=1).records
+    materialization = found[0].asset_materialization if found else None
+    return (materialization.tags or {}) if materialization else {}
 
 
 def evaluation_condition() -> dg.AutomationCondition:
@@ -59,12 +108,19 @@ def automation_sensor(target: dg.AssetSelection) -> dg.AutomationConditionSensor
 def _changed_or_missing() -> dg.AutomationCondition:
     """A dependency has a new data version (not merely a new run), or the partition was never materialized.
 
+    Ticks come seconds apart and runs take minutes, so that an input may change after a run was requested, or while it
+    works on the former one. Such a change must not pass for handled when the run is requested or done; Dagster's
+    `since_last_handled` would forget it.
+
     `since` without the initial evaluation: what is missing when the sensor first runs is to be made as well.
     """
-    changed = dg.AutomationCondition.data_version_changed() & ~dg.AutomationCondition.executed_with_root_target()
-    trigger = dg.AutomationCondition.any_deps_match(changed | dg.AutomationCondition.will_be_requested())
-    handled = dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
-    return (dg.AutomationCondition.newly_missing() | trigger).since(handled)
+    condition = dg.AutomationCondition
+    changed = condition.data_version_changed() & ~condition.executed_with_root_target()
+    awaited = condition.any_deps_match(condition.will_be_requested())
+    overtaken = condition.newly_updated() & InputsHaveMovedOn()
+    trigger = condition.newly_missing() | condition.any_deps_match(changed) | awaited | overtaken
+    up_to_date = condition.newly_updated() & ~InputsHaveMovedOn() & ~awaited
+    return trigger.since((condition.newly_requested() & ~trigger) | up_to_date)
 
 
 def _ready(ignoring: dg.AssetSelection | None = None) -> dg.AutomationCondition:

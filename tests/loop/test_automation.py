@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from loop.workplace import INGEST, TASK, Example, Workplace, task_values
+
 from orchestration.definitions import build_definitions
 
 DOWNSTREAM = ("optimization_run", "evaluation", "promotion")
@@ -44,6 +45,16 @@ class Daemon:
             instance=self.instance, partition_key=task, asset_selection=[dg.AssetKey(name) for name in assets]
         )
         assert result.success
+
+    def start(self, *assets: str) -> dg.DagsterRun:
+        """A run that has started and done nothing yet."""
+        selection = frozenset(dg.AssetKey(name) for name in assets)
+        return self.instance.create_run_for_job(
+            self._job.get_subset(asset_selection=selection),
+            asset_selection=selection,
+            status=dg.DagsterRunStatus.STARTED,
+            tags={"dagster/partition": TASK},
+        )
 
     def settle(self) -> dict[str, list[str]]:
         """Tick, and run what is requested; what that was."""
@@ -99,6 +110,46 @@ def test_only_a_new_data_version_starts_it_again(make_daemon: MakeDaemon) -> Non
     assert [daemon.tick() for _ in range(2)] == [{}, {}]
     daemon.run("prompt_version")
     assert daemon.tick() == {}
+
+
+def test_a_change_while_a_run_works_is_not_forgotten(make_daemon: MakeDaemon) -> None:
+    """The run evaluates the former rows; the tick that sees it finished must see that it was overtaken."""
+    daemon = make_daemon(optimize="manual")
+    daemon.run(*INGEST)
+    requested = daemon.tick()
+    assert requested == {TASK: ["evaluation", "promotion"]}
+    daemon.run("evaluation", "promotion")
+    grow(daemon.place, 42)
+    daemon.run("dataset")
+
+    assert daemon.settle() == {TASK: ["evaluation", "promotion"]}
+    assert [daemon.tick() for _ in range(2)] == [{}, {}]
+
+
+def test_a_change_during_a_run_waits_for_its_end(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon(optimize="manual")
+    daemon.run(*INGEST)
+    assert daemon.tick() == {TASK: ["evaluation", "promotion"]}
+    running = daemon.start("evaluation", "promotion")
+    assert daemon.tick() == {}
+    grow(daemon.place, 42)
+    daemon.run("dataset")
+    assert [daemon.tick() for _ in range(2)] == [{}, {}]
+    daemon.instance.report_run_failed(running)
+
+    assert daemon.settle() == {TASK: ["evaluation", "promotion"]}
+    assert daemon.tick() == {}
+
+
+def test_a_change_before_a_requested_run_starts_is_in_it(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon(optimize="manual")
+    daemon.run(*INGEST)
+    daemon.tick()
+    grow(daemon.place, 42)
+    daemon.run("dataset")
+    daemon.run("evaluation", "promotion")
+
+    assert [daemon.tick() for _ in range(2)] == [{}, {}]
 
 
 def test_a_new_prompt_starts_it_again(make_daemon: MakeDaemon) -> None:

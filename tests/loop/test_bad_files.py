@@ -8,9 +8,9 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from assets.failures import PERMANENT_FAILURE_TAG
 from loop.workplace import INGEST, TASK, Example, Workplace, csv_text
 
+from assets.failures import PERMANENT_FAILURE_TAG
 from resources.database.repositories import dataset_versions
 
 ROWS = 48

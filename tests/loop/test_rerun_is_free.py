@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from loop.scripted_model import learns
 from loop.workplace import EVALUATE, TARIFFS, Example, Workplace, over_http, task_values
-from orchestration.run_report import RunReport
 from servers.openai_server import OpenAIServer
 
 from domain.dataset import Split, SplitFractions, assign_split
+from orchestration.run_report import RunReport
 
 ROWS = 72
 IDS = {

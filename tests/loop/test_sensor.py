@@ -12,13 +12,12 @@ import pytest
 import yaml
 from dagster._core.definitions.instigation_logger import get_instigation_log_records  # not public, nor is another way
 from loop.workplace import INGEST, TASK, Example, Workplace, task_values
-from orchestration.task_resources import build_task_resources
 
 from assets.datasets.dataset import dataset
 from assets.prompts.prompt_version import prompt_version
 from jobs.ingest import ingest
+from orchestration.task_resources import build_task_resources
 from sensors.catalog_files import catalog_files
-
 
 LOG_KEY = ["sensor", catalog_files.name]
 

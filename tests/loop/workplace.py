@@ -15,13 +15,13 @@ from typing import Any
 
 import dagster as dg
 import yaml
+from servers.billing import Tariff
+from servers.openai_server import OpenAIServer
+
 from orchestration.environments import Environment
 from orchestration.instance import open_instance
 from orchestration.launch import run_assets
 from orchestration.run_report import RunReport
-from servers.billing import Tariff
-from servers.openai_server import OpenAIServer
-
 from resources.database.schema import upgrade
 from resources.database.session import Database, open_database
 
@@ -29,6 +29,7 @@ CHECKOUT = Path(__file__).parents[2]
 TASK = "crates"
 INGEST = ("dataset", "prompt_version")
 LOOP = (*INGEST, "optimization_run", "evaluation", "promotion")
+OPTIMIZE = (*INGEST, "optimization_run")
 EVALUATE = (*INGEST, "evaluation", "promotion")
 KEY_VARIABLE = "LOOPBACK_KEY"
 PRICE = {"input_per_million": "0.15", "output_per_million": "0.60"}
@@ -123,9 +124,7 @@ class Workplace:
 
     @property
     def environment(self) -> Environment:
-        return Environment(
-            home=self.home, catalog=self.root / "catalog", config=self.root / f"{self.home_name}.yaml"
-        )
+        return Environment(home=self.home, catalog=self.root / "catalog", config=self.root / f"{self.home_name}.yaml")
 
     def variables(self) -> dict[str, str]:
         """The environment of a process that works here."""
@@ -159,9 +158,9 @@ class Workplace:
             upgrade(database)
         return self
 
-    def beside(self, home_name: str) -> Workplace:
+    def beside(self, home_name: str, settings: dict[str, Any] | None = None) -> Workplace:
         """Another home over the same catalog."""
-        return Workplace(self.root, home_name, self.settings).prepare()
+        return Workplace(self.root, home_name, self.settings if settings is None else settings).prepare()
 
     @contextmanager
     def database(self) -> Iterator[Database]:
@@ -183,9 +182,7 @@ class Workplace:
     def command(self, *arguments: str) -> dict[str, Any]:
         """The `promptory` command in a process of its own; its JSON."""
         program = [sys.executable, "-c", "from orchestration.cli import main; main()", *arguments, "--json"]
-        done = subprocess.run(
-            program, cwd=self.root, env=self.variables(), capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(program, cwd=self.root, env=self.variables(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr + done.stdout
         return json.loads(done.stdout)
 
