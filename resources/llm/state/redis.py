@@ -201,6 +201,10 @@ class RedisStateStore:
                 self._lane = None
                 await lane.close()
 
+    def is_asking(self) -> bool:
+        """Whether answers of the server are under way."""
+        return self._lane is not None and self._lane.is_busy()
+
     async def _settle(self, settlement: Settlement, overrun_record: bytes, now: float) -> Any:
         return await self._run(
             SETTLE,

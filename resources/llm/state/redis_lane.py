@@ -56,6 +56,10 @@ class RedisLane:
             self._sender = self.loop.create_task(self._send_all())
         return await call.answer
 
+    def is_busy(self) -> bool:
+        """Whether answers are under way."""
+        return self._sender is not None
+
     async def close(self) -> None:
         """Finish what is under way and release the connection."""
         if self._sender is not None:

@@ -63,7 +63,7 @@ TAKE = Script(
     "take_outbox",
     """
 local taken = {}
-for _, id in ipairs(redis.call('ZRANGE', key('outbox:order'), 0, tonumber(ARGV[2]) - 1)) do
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('outbox:order'), '-inf', '+inf', 'LIMIT', 0, ARGV[2])) do
     taken[#taken + 1] = id
     taken[#taken + 1] = redis.call('HGET', key('outbox'), id)
 end
