@@ -85,10 +85,16 @@ class RedisStateStore:
             if lane is not self._lane:
                 await lane.close()
             raise
-        self._lane, self._config, self._epoch = lane, config, epoch
+        opened_before, self._epoch = self._epoch, epoch
+        self._lane, self._config = lane, config
         self._policy = encode_policy(config.breaker)
         self._owners.add(owner)
-        await self._bury(dead, silent_since)
+        try:
+            await self._bury(dead, silent_since)
+        except BaseException:
+            # Not open: what was known of other data must not pass for knowing these.
+            self._epoch = opened_before
+            raise
 
     async def admit(self, intent: Intent, now: float) -> Verdict:
         limits = self._config.limits.get(intent.model, UNLIMITED)
