@@ -204,6 +204,7 @@ async def proxied(redis_url):
         await store.open(StoreConfig({"org": 1000}, lease_s=15), owner, 0)
         await store.admit(Intent(f"warm-{owner}", "w", (), 0, 1, owner, "{}"), 0)
         await store.settle(settled(f"warm-{owner}", 0), 0)
+        await store.cache_lookup(f"warm-{owner}", owner, 0)
     yield near, far, proxy
     await near.close("a", 0)
     await far.close("b", 0)
