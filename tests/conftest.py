@@ -4,5 +4,15 @@ from __future__ import annotations
 
 from servers.fixtures import openai_server
 from servers.postgres import _upgraded_name, postgres_server, postgres_url, upgraded_postgres_url
+from servers.valkey import forgetful_server, redis_url, valkey_server
 
-__all__ = ["_upgraded_name", "openai_server", "postgres_server", "postgres_url", "upgraded_postgres_url"]
+__all__ = [
+    "_upgraded_name",
+    "forgetful_server",
+    "openai_server",
+    "postgres_server",
+    "postgres_url",
+    "redis_url",
+    "upgraded_postgres_url",
+    "valkey_server",
+]

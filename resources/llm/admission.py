@@ -14,6 +14,7 @@ from resources.llm.call import BATCH_PURPOSE, Call, Timing
 from resources.llm.lines import Line, Place
 from resources.llm.outcomes import never_sent
 from resources.llm.records import AttemptFacts, lost_record
+from resources.llm.restore import Restoration
 from resources.llm.settlement import Settler
 from resources.llm.state.protocol import Admitted, Intent, Refused, StateStore, Verdict, Wait, WaitCause
 from resources.llm.types import FallbackReason
@@ -52,6 +53,7 @@ class Admission:
         background: Background,
         settler: Settler,
         breakers: BreakerLog,
+        restoration: Restoration,
         *,
         max_wait_s: float,
         on_refused: Callable[[AttemptFacts], None],
@@ -61,6 +63,7 @@ class Admission:
         self._background = background
         self._settler = settler
         self._breakers = breakers
+        self._restoration = restoration
         self._max_wait_s = max_wait_s
         self._on_refused = on_refused
         self._model_lines: dict[str, Line] = {}
@@ -151,6 +154,7 @@ class Admission:
         call = draft.call
         if call.deadline <= self._timing.monotonic():
             raise UnansweredError("The call's deadline passed before it could be sent.", reason="deadline")
+        self._restoration.require_complete()
         now = self._timing.clock()
         facts = draft.facts_at(now)
         intent = Intent(

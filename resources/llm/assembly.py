@@ -25,7 +25,7 @@ from resources.llm.ledger import Ledger
 from resources.llm.ledger_database import LedgerDatabase, open_ledger_database
 from resources.llm.prices import PriceBook
 from resources.llm.quotes import Quotes
-from resources.llm.restore import restore_spend
+from resources.llm.restore import Restoration, open_restored, restore_spend
 from resources.llm.retry import RetryLayer
 from resources.llm.settings import CoreSettings
 from resources.llm.settlement import Settler
@@ -53,6 +53,7 @@ class Core:
     ledger: Ledger
     watch: BudgetWatch
     heartbeat: Heartbeat
+    restoration: Restoration
 
 
 async def assemble(
@@ -70,9 +71,14 @@ async def assemble(
     database = await asyncio.to_thread(open_ledger_database, settings.ledger)
     config = settings.store_config()
 
+    restoration = Restoration()
+
     async def open_store() -> None:
-        await store.open(config, owner, timing.clock())
-        await restore_spend(store, database, config.caps_nano_usd)
+        await open_restored(
+            restoration,
+            lambda: store.open(config, owner, timing.clock()),
+            lambda: restore_spend(store, database, config.caps_nano_usd),
+        )
 
     try:
         await open_store()
@@ -80,7 +86,8 @@ async def assemble(
         database.dispose()
         await store.close(owner, timing.clock())
         raise
-    return _join(settings, owner, timing, store, database, Endpoints(settings.endpoints, providers), open_store)
+    endpoints = Endpoints(settings.endpoints, providers)
+    return _join(settings, owner, timing, store, database, endpoints, restoration, open_store)
 
 
 def wrap_layers(core: Core) -> Layer:
@@ -92,6 +99,7 @@ def wrap_layers(core: Core) -> Layer:
         core.background,
         core.settler,
         core.breakers,
+        core.restoration,
         max_wait_s=settings.max_wait_s,
         on_refused=core.watch.refused,
     )
@@ -116,6 +124,7 @@ def _join(
     store: StateStore,
     database: LedgerDatabase,
     endpoints: Endpoints,
+    restoration: Restoration,
     reopen: Callable[[], Awaitable[None]],
 ) -> Core:
     dispatcher = Dispatcher()
@@ -140,4 +149,5 @@ def _join(
         ledger=ledger,
         watch=watch,
         heartbeat=Heartbeat(store, timing, dispatcher, settler, ledger, watch, reopen, owner=owner),
+        restoration=restoration,
     )

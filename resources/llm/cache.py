@@ -39,6 +39,7 @@ class CacheLayer:
         self._background = background
         self._owner = owner
         self._followed: dict[str, asyncio.Event] = {}
+        self._store_away = False
 
     async def complete(self, request: Request, call: Call) -> Completion:
         """A stored answer, the leader's answer, or this call's own.
@@ -46,19 +47,33 @@ class CacheLayer:
         Raises:
             UnansweredError: the deadline passed while another call was fetching the answer, or as inner layers say.
             ProviderError: this call led, and its provider failed.
-            StateUnavailableError: the store cannot be asked.
+            StateUnavailableError: the guards cannot be asked. A cache that cannot be asked is a miss.
         """
         if not self._settings.enabled or not cache_applies(request):
             return await self._inner.complete(request, call)
         key = cache_key(request, self._endpoints.address(request.model))
         while True:
-            lookup = await self._lookup(key)
+            lookup = await self._lookup_if_there(key)
+            if lookup is None:
+                return await self._inner.complete(request, call)
             if isinstance(lookup, CacheHit):
                 answer = decode(lookup.value)
                 return _hit(answer, call) if answer else await self._inner.complete(request, call)
             if isinstance(lookup, CacheLead):
                 return await self._lead(key, request, call)
             await self._follow(key, lookup, call)
+
+    async def _lookup_if_there(self, key: str) -> CacheLookup | None:
+        """None while the store is away: nobody leads then, and each call asks for itself."""
+        try:
+            lookup = await self._lookup(key)
+        except StateUnavailableError as error:
+            if not self._store_away:
+                _log.warning("the cache is away, calls go on without it: %s", error)
+            self._store_away = True
+            return None
+        self._store_away = False
+        return lookup
 
     async def _lookup(self, key: str) -> CacheLookup:
         def give_up_lead(lookup: CacheLookup) -> None:

@@ -42,6 +42,7 @@ class Heartbeat:
         self._watch = watch
         self._reopen = reopen
         self._owner = owner
+        self._must_reopen = False
         self._stop = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
 
@@ -64,7 +65,10 @@ class Heartbeat:
                 await self._store.renew(self._owner, self._timing.clock())
             except StateUnavailableError as error:
                 self._dispatcher.emit(StateUnavailable(error.problem))
+                self._must_reopen = True
+            if self._must_reopen:
                 await self._reopen()
+                self._must_reopen = False
             await self._settler.catch_up()
         except (PromptoryError, SQLAlchemyError) as error:
             _log.warning("the state store is away, paid calls are refused: %s", error)

@@ -4,12 +4,50 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
+from domain.errors import StateUnavailableError
 from resources.llm.ledger_database import LedgerDatabase, ScopeTotals
 from resources.llm.state.protocol import ScopeState, StateStore
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Restoration:
+    """Whether the store remembers what the ledger knows. While it does not, nothing may be admitted: caps would be
+    measured against spend that is not there yet, and what is admitted meanwhile would keep it from being restored.
+    """
+
+    complete: bool = True
+
+    def require_complete(self) -> None:
+        """Refuse while spend is being restored.
+
+        Raises:
+            StateUnavailableError: it is.
+        """
+        if not self.complete:
+            raise StateUnavailableError(
+                "The spend of an emptied state store is being rebuilt from the ledger.",
+                field="state",
+                mend="Ask again in a moment; if this lasts, check the `ledger` database.",
+            )
+
+
+async def open_restored(
+    restoration: Restoration, open_store: Callable[[], Awaitable[None]], restore: Callable[[], Awaitable[object]]
+) -> None:
+    """Open the store and restore its spend; nothing is admitted in between, nor after a restoration that failed."""
+    before, restoration.complete = restoration.complete, False
+    try:
+        await open_store()
+    except BaseException:
+        restoration.complete = before
+        raise
+    await restore()
+    restoration.complete = True
 
 
 async def restore_spend(store: StateStore, ledger: LedgerDatabase, configured_caps: Mapping[str, int]) -> bool:

@@ -18,6 +18,7 @@ from resources.database.session import Database, open_database
 from resources.database.tables.ledger import AttemptRow, CallRow
 from resources.llm import CoreSettings, LLMClient, open_client
 from resources.llm.events import Event
+from resources.llm.state.redis import RedisStateStore
 
 MODEL = "scripted/small"
 PRICE = {"input_per_million": "0.10", "output_per_million": "0.40"}
@@ -85,9 +86,10 @@ def rows(url: str, table: type[Any]) -> list[Any]:
 OpenBench = Callable[..., Awaitable[Bench]]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "redis"])
 def state_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return "memory" if request.param == "memory" else f"sqlite:///{tmp_path / 'state.db'}"
+    urls = {"memory": "memory", "sqlite": f"sqlite:///{tmp_path / 'state.db'}"}
+    return urls.get(request.param) or request.getfixturevalue("redis_url")
 
 
 @pytest.fixture
@@ -113,6 +115,8 @@ async def bench(
                 providers={"scripted": provider, "backup": provider},
             )
             llm = await stack.enter_async_context(client)
+            if isinstance(store := llm._core.store, RedisStateStore):
+                time.busy.append(store.is_asking)
             events: list[Event] = []
             llm.subscribe(events.append)
             return Bench(llm, events, values["ledger"])

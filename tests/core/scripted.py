@@ -25,6 +25,7 @@ class VirtualTime:
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._numbers = itertools.count()
         self._driver: asyncio.Task[None] | None = None
+        self.busy: list[Callable[[], bool]] = []
 
     def clock(self) -> float:
         return self.now
@@ -39,8 +40,7 @@ class VirtualTime:
 
     async def _drive(self) -> None:
         while self._sleepers:
-            for _ in range(50):  # whoever can go on without time passing goes on first
-                await asyncio.sleep(0)
+            await self._let_others_go_on()
             self._sleepers = [sleeper for sleeper in self._sleepers if not sleeper[2].done()]
             heapq.heapify(self._sleepers)
             if self._sleepers:
@@ -48,6 +48,15 @@ class VirtualTime:
                 self.now = max(self.now, at)
                 if not waking.done():
                     waking.set_result(None)
+
+    async def _let_others_go_on(self) -> None:
+        """Until nobody can go on without time passing; answers of a server that are under way count as going on."""
+        while True:
+            for _ in range(50):
+                await asyncio.sleep(0)
+            if not any(is_busy() for is_busy in self.busy):
+                return
+            await asyncio.sleep(0.001)
 
 
 @dataclass(frozen=True)

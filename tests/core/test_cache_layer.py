@@ -7,7 +7,7 @@ from core.asking import ask, charged_to
 from core.conftest import OpenBench
 from core.scripted import Reply, ScriptedProvider, VirtualTime
 
-from domain.errors import FaultClass, ProviderError, UnansweredError
+from domain.errors import FaultClass, ProviderError, StateUnavailableError, UnansweredError
 
 SAME = ask(temperature=0.0)
 
@@ -140,3 +140,28 @@ async def test_a_follower_waits_no_longer_than_its_deadline(bench: OpenBench, pr
     assert caught.value.reason == "deadline"
     assert not leader.done()
     assert (await leader).status == "ok"
+
+
+async def test_calls_go_on_without_a_cache_that_is_away_and_one_warning_says_so(
+    bench: OpenBench, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    b = await bench(budgets={"day": "1"})
+
+    async def away(*_: object) -> None:
+        raise StateUnavailableError("The state store is away.")
+
+    def warnings() -> list[str]:
+        return [record.message for record in caplog.records if "without it" in record.message]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(b.llm._core.store, "cache_lookup", away)
+        for _ in range(3):
+            assert not (await b.llm.complete(SAME, charged_to("day"))).cached
+        assert len(warnings()) == 1
+    assert not (await b.llm.complete(SAME, charged_to("day"))).cached
+    assert (await b.llm.complete(SAME, charged_to("day"))).cached
+    assert len(provider.sent) == 4
+    with monkeypatch.context() as patch:
+        patch.setattr(b.llm._core.store, "cache_lookup", away)
+        await b.llm.complete(SAME)
+    assert len(warnings()) == 2

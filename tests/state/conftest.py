@@ -15,11 +15,11 @@ from resources.llm.state.protocol import Charge, Intent, ProviderHealth, Settlem
 MakeIntent = Callable[..., Intent]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "redis"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StateStore]:
     """A store that is not opened yet; owners `a` and `b` are closed at the end."""
-    url = "memory" if request.param == "memory" else f"sqlite:///{tmp_path}/state.db"
-    made = open_state_store(url)
+    urls = {"memory": "memory", "sqlite": f"sqlite:///{tmp_path}/state.db"}
+    made = open_state_store(urls.get(request.param) or request.getfixturevalue("redis_url"))
     yield made
     for owner in ("a", "b"):
         await made.close(owner, 1e12)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
-from state.both_stores import LEASE_S, SETTINGS, BothStores
+from state.all_stores import LEASE_S, SETTINGS, AllStores
 
 from resources.llm.state.protocol import Admitted, Intent, Refused, StoreConfig, Wait
 
 
-class BreakerMachine(BothStores):
+class BreakerMachine(AllStores):
     """The model is the rule as one would tell it: five faults, sixty seconds, one probe, three successes."""
 
     def __init__(self) -> None:

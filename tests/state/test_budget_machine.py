@@ -6,7 +6,7 @@ import json
 
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
-from state.both_stores import LEASE_S, SETTINGS, BothStores
+from state.all_stores import LEASE_S, SETTINGS, AllStores
 
 from resources.llm.state.protocol import Admitted, Intent, Refused, ScopeState, StoreConfig, Wait
 
@@ -14,7 +14,7 @@ SCOPES = ("org", "day:2026-11-22", "task:x", "free")
 CAP_OF = {"org": "org", "day:2026-11-22": "day", "task:x": "task:x", "free": "free"}
 
 
-class BudgetMachine(BothStores):
+class BudgetMachine(AllStores):
     """The model adds up what it was told; no scope may ever hold more than its cap, unless the cap came down."""
 
     config = StoreConfig({"org": 1000, "day": 600, "task:x": 300}, lease_s=LEASE_S)

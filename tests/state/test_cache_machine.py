@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
-from state.both_stores import LEASE_S, SETTINGS, BothStores
+from state.all_stores import LEASE_S, SETTINGS, AllStores
 
 from resources.llm.state.protocol import CacheFollow, CacheHit, CacheLead, StoreConfig
 
 
-class CacheMachine(BothStores):
+class CacheMachine(AllStores):
     """The model is a list of entries from least to most recently used, and a dictionary of leads."""
 
     def __init__(self) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
-from state.both_stores import SETTINGS, BothStores
+from state.all_stores import SETTINGS, AllStores
 
 from resources.llm.state.protocol import Admitted, ModelLimits, Settlement, StoreConfig, Wait
 
 WINDOW_S = 60
 
 
-class LimiterMachine(BothStores):
+class LimiterMachine(AllStores):
     """The model keeps every admission and looks at all 60 s windows that end with the newest."""
 
     def __init__(self) -> None:

@@ -217,7 +217,6 @@ def test_a_url_names_the_store(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("url", "text"),
     [
-        ("redis://:secret@host/0", "not built in yet"),
         ("postgresql://me:secret@host/db", "names no state store"),
         ("sqlite:///", "names no state store"),
         ("sqlite:///:memory:", "names no state store"),

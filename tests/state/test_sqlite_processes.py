@@ -3,90 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 import pytest
+from state.team import PATIENCE_S, Team, worker_starter
 
+from resources.llm.state import open_state_store
 from resources.llm.state.protocol import (
     Admitted,
     CacheFollow,
     CacheLead,
     Intent,
     Settlement,
+    StateStore,
     StoreConfig,
 )
-from resources.llm.state.sqlite import SqliteStateStore
 
-ROOT = Path(__file__).parents[2]
 CAP = 400_000
 CONFIG = StoreConfig({"org": CAP, "day": 10 * CAP, "task:x": 10 * CAP}, lease_s=60)
-PATIENCE_S = 40
-WAITING_ROLES = ("hold", "probe")
-
-
-class Team:
-    """Worker processes on one file."""
-
-    def __init__(self, starter: IO[str], folder: Path) -> None:
-        self.starter = starter
-        self.folder = folder
-        self.file = folder / "state.db"
-        self.names: list[str] = []
-        self.waiting: set[str] = set()
-
-    def start(self, role: str, name: str, number: int) -> None:
-        self.names.append(name)
-        if role in WAITING_ROLES:
-            self.waiting.add(name)
-        self.starter.write(json.dumps([str(self.file), role, name, str(self.folder / name), number]) + "\n")
-        self.starter.flush()
-
-    def go(self) -> None:
-        for name in self.names:
-            self.pid(name)
-        (self.folder / "start").touch()
-
-    def pid(self, name: str) -> int:
-        return self.result(f"{name}.ready")
-
-    def result(self, name: str) -> int:
-        path = self.folder / name
-        for _ in range(PATIENCE_S * 200):
-            if path.exists():
-                return json.loads(path.read_text())
-            time.sleep(0.005)
-        raise AssertionError(f"no {name} after {PATIENCE_S} s")
-
-    def results(self) -> list[int]:
-        return [self.result(name) for name in self.names]
-
-    def kill(self, name: str) -> None:
-        """Kill a worker and wait until the system has forgotten it."""
-        self.waiting.discard(name)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid(name), signal.SIGKILL)
-            while True:
-                os.kill(self.pid(name), 0)
-                time.sleep(0.001)
-
-
-@contextlib.contextmanager
-def worker_starter(*options: str) -> Iterator[IO[str]]:
-    command = [sys.executable, str(Path(__file__).with_name("worker.py")), *options]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdin
-        yield process.stdin
 
 
 @pytest.fixture(scope="module")
@@ -97,25 +38,24 @@ def starter() -> Iterator[IO[str]]:
 
 @pytest.fixture
 def team(starter: IO[str], tmp_path: Path) -> Iterator[Team]:
-    team = Team(starter, tmp_path)
+    team = Team(starter, tmp_path, f"sqlite:///{tmp_path / 'state.db'}", CONFIG.lease_s)
     yield team
-    for name in sorted(team.waiting):
-        team.kill(name)
+    team.end()
 
 
-async def opened(team: Team) -> SqliteStateStore:
-    store = SqliteStateStore(team.file)
+async def opened(team: Team) -> StateStore:
+    store = open_state_store(team.url)
     await store.open(CONFIG, "parent", time.time())
     return store
 
 
-async def totals(store: SqliteStateStore) -> tuple[int, int, int]:
+async def totals(store: StateStore) -> tuple[int, int, int]:
     org = next(scope for scope in await store.scopes() if scope.scope == "org")
     assert org.settled_nano_usd + org.ambiguous_nano_usd + org.reserved_nano_usd <= CAP
     return org.settled_nano_usd, org.ambiguous_nano_usd, org.reserved_nano_usd
 
 
-async def records(store: SqliteStateStore) -> dict[str, dict[str, object]]:
+async def records(store: StateStore) -> dict[str, dict[str, object]]:
     taken = await store.take_outbox(1_000_000)
     parsed = {attempt_id: json.loads(record) for attempt_id, record in taken}
     assert len(parsed) == len(taken)
@@ -162,7 +102,7 @@ async def test_money_adds_up_when_a_process_is_killed_at_any_moment(team, seed):
 
 
 async def test_exactly_one_process_gets_the_probe(team):
-    store = SqliteStateStore(team.file)
+    store = open_state_store(team.url)
     await store.open(CONFIG, "parent", 1000.0)
     await store.set_breaker("m", "open", 1000.0)
     for number in range(3):
@@ -182,7 +122,7 @@ async def test_what_a_killed_process_held_is_booked_once_and_its_lead_passes_on(
     assert isinstance(await store.cache_lookup("answer", "parent", time.time()), CacheFollow)
 
     team.kill("dead")
-    second = SqliteStateStore(team.file)
+    second = open_state_store(team.url)
     await second.open(CONFIG, "second", time.time())
     await store.renew("parent", time.time())
     assert await totals(store) == (0, 5000, 0)
@@ -200,7 +140,7 @@ async def test_what_a_killed_process_held_is_booked_once_and_its_lead_passes_on(
 
 async def test_a_killed_process_is_known_to_be_gone_before_its_parent_collects_it(tmp_path):
     with worker_starter("--leave-zombies") as stream:
-        team = Team(stream, tmp_path)
+        team = Team(stream, tmp_path, f"sqlite:///{tmp_path / 'state.db'}", CONFIG.lease_s)
         store = await opened(team)
         team.start("hold", "dead", 1)
         team.go()
@@ -228,7 +168,7 @@ async def test_identical_questions_of_several_processes_reach_the_provider_once(
 
 
 async def test_a_lowered_cap_binds_another_process_at_its_next_admission(tmp_path):
-    one, other = SqliteStateStore(tmp_path / "s.db"), SqliteStateStore(tmp_path / "s.db")
+    one, other = (open_state_store(f"sqlite:///{tmp_path}/s.db") for _ in range(2))
     await one.open(StoreConfig({"org": 1000}), "one", 0)
     await other.open(StoreConfig({"org": 1000}), "other", 0)
     intent = Intent("t1", "m", ("org",), 600, 1, "other", "{}")

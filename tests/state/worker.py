@@ -1,8 +1,8 @@
-"""Processes that work on a shared state file, for the tests of several processes.
+"""Processes that work on a shared state store, for the tests of several processes.
 
-Reads one worker per line from standard input, as JSON `[file, role, name, result file, number]`, and forks it:
-imports take longer than the work. A worker opens the file for itself. Every role writes its result as JSON,
-atomically, before it ends or waits to be killed.
+Reads one worker per line from standard input, as JSON `[url, lease_s, role, name, result file, number]`, and forks it:
+imports take longer than the work. A worker opens the store for itself and renews its lease. Every role writes its
+result as JSON, atomically, before it ends or waits to be killed.
 """
 
 from __future__ import annotations
@@ -16,10 +16,18 @@ import sys
 import time
 from pathlib import Path
 
-from resources.llm.state.protocol import Admitted, CacheHit, CacheLead, Intent, Refused, Settlement, StoreConfig
-from resources.llm.state.sqlite import SqliteStateStore
+from resources.llm.state import open_state_store
+from resources.llm.state.protocol import (
+    Admitted,
+    CacheHit,
+    CacheLead,
+    Intent,
+    Refused,
+    Settlement,
+    StateStore,
+    StoreConfig,
+)
 
-CONFIG = StoreConfig(lease_s=60)
 LONGEST_LIFE_S = 100
 SCOPES = ("org", "day:2026-11-22", "task:x")
 
@@ -35,12 +43,12 @@ def make_intent(name: str, number: int, reserve: int) -> Intent:
     return Intent(attempt_id, "m", SCOPES, reserve, 1, name, json.dumps({"attempt_id": attempt_id}))
 
 
-async def settle(store: SqliteStateStore, intent: Intent, cost: int) -> None:
+async def settle(store: StateStore, intent: Intent, cost: int) -> None:
     record = json.dumps({"attempt_id": intent.attempt_id, "charge": "settled", "cost_nano_usd": cost})
     await store.settle(Settlement(intent.attempt_id, "settled", cost, None, "success", record), time.time())
 
 
-async def hammer(store: SqliteStateStore, name: str, result: str, seed: int) -> None:
+async def hammer(store: StateStore, name: str, result: str, seed: int) -> None:
     """Spend until the budget refuses."""
     rng = random.Random(seed)
     spent, number = 0, 0
@@ -60,14 +68,14 @@ async def hammer(store: SqliteStateStore, name: str, result: str, seed: int) -> 
     report(result, spent)
 
 
-async def probe(store: SqliteStateStore, name: str, result: str, asks: int) -> None:
+async def probe(store: StateStore, name: str, result: str, asks: int) -> None:
     """Ask for the half-open breaker's probe again and again, at one instant, and keep it until killed."""
     verdicts = [await store.admit(make_intent(name, number, 0), 1060.0) for number in range(asks)]
     report(result, sum(verdict == Admitted(probe=True) for verdict in verdicts))
     await asyncio.sleep(LONGEST_LIFE_S)
 
 
-async def hold(store: SqliteStateStore, name: str, result: str, intents: int) -> None:
+async def hold(store: StateStore, name: str, result: str, intents: int) -> None:
     """Admit some attempts, take a lead and wait to be killed."""
     for number in range(intents):
         assert isinstance(await store.admit(make_intent(name, number, 1000), time.time()), Admitted)
@@ -76,7 +84,7 @@ async def hold(store: SqliteStateStore, name: str, result: str, intents: int) ->
     await asyncio.sleep(LONGEST_LIFE_S)
 
 
-async def fetch(store: SqliteStateStore, name: str, result: str, keys: int) -> None:
+async def fetch(store: StateStore, name: str, result: str, keys: int) -> None:
     """Get the answer of every key, calling the provider only as the leader."""
     calls = 0
     for key in range(keys):
@@ -93,15 +101,34 @@ async def fetch(store: SqliteStateStore, name: str, result: str, keys: int) -> N
     report(result, calls)
 
 
-async def main(path: str, role: str, name: str, result: str, number: int) -> None:
-    store = SqliteStateStore(Path(path))
+async def lead(store: StateStore, name: str, result: str, number: int) -> None:
+    """Take the lead of an answer and keep it until killed."""
+    assert isinstance(await store.cache_lookup("key0", name, time.time()), CacheLead)
+    report(result, number)
+    await asyncio.sleep(LONGEST_LIFE_S)
+
+
+async def beat(store: StateStore, name: str, lease_s: float) -> None:
+    while True:
+        await asyncio.sleep(lease_s / 8)
+        await store.renew(name, time.time())
+
+
+ROLES = {"hammer": hammer, "probe": probe, "hold": hold, "fetch": fetch, "lead": lead}
+
+
+async def main(url: str, lease_s: float, role: str, name: str, result: str, number: int) -> None:
+    store = open_state_store(url)
     now = 1060.0 if role == "probe" else time.time()
-    await store.open(CONFIG, name, now)
+    await store.open(StoreConfig(lease_s=lease_s), name, now)
     report(f"{result}.ready", os.getpid())
-    start = Path(path).with_name("start")
+    start = Path(result).with_name("start")
     while not start.exists():  # noqa: ASYNC110 - another process makes the file
         await asyncio.sleep(0.005)
-    await {"hammer": hammer, "probe": probe, "hold": hold, "fetch": fetch}[role](store, name, result, number)
+    heart = asyncio.create_task(beat(store, name, lease_s)) if role != "probe" else None
+    await ROLES[role](store, name, result, number)
+    if heart is not None:
+        heart.cancel()
     await store.close(name, now)
 
 

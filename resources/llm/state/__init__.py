@@ -1,4 +1,4 @@
-"""State stores of the execution core: one contract, a store per reach (process, machine)."""
+"""State stores of the execution core: one contract, a store per reach (process, machine, many machines)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from pathlib import Path
 from domain.errors import ConfigurationError
 from resources.llm.state.memory import MemoryStateStore
 from resources.llm.state.protocol import StateStore
+from resources.llm.state.redis import RedisStateStore
+from resources.llm.state.redis_address import parse_redis_url
 from resources.llm.state.sqlite import SqliteStateStore
 
 SQLITE_PREFIX = "sqlite:///"
-KNOWN_URLS = "`memory`, `sqlite:///relative/path.db` or `sqlite:////absolute/path.db`"
+KNOWN_URLS = "`memory`, `sqlite:///relative/path.db`, `sqlite:////absolute/path.db` or `redis://host:port/db`"
 
 
 def open_state_store(url: str) -> StateStore:
-    """The store that `url` names: `memory` (a new one each time) or `sqlite:///path`. It still has to be opened.
+    """The store that `url` names. It still has to be opened.
+
+    `memory` (a new one each time), `sqlite:///path`, `redis://host:port/db` or `rediss://…` (TLS).
 
     Raises:
         ConfigurationError: `url` names no store.
@@ -27,5 +31,5 @@ def open_state_store(url: str) -> StateStore:
     # The rest of the URL may hold a password.
     scheme = url.partition(":")[0]
     if scheme in ("redis", "rediss"):
-        raise ConfigurationError("The redis state store is not built in yet.", field="state", mend=f"Use {KNOWN_URLS}.")
+        return RedisStateStore(parse_redis_url(url))
     raise ConfigurationError(f"The {scheme!r} URL names no state store.", field="state", mend=f"Use {KNOWN_URLS}.")

@@ -8,7 +8,7 @@ from typing import Literal
 from resources.llm.state import rules_breaker, rules_limiter
 from resources.llm.state.admission import UNLIMITED
 from resources.llm.state.protocol import BreakerChange, ModelState, StoreConfig
-from resources.llm.state.tables import GuardTables
+from resources.llm.state.tables import GuardTables, ModelTables
 
 
 def apply_caps(tables: GuardTables, config: StoreConfig) -> None:
@@ -26,13 +26,13 @@ def set_breaker(tables: GuardTables, model: str, state: Literal["closed", "open"
     return None if before == state else BreakerChange(model, before, state)
 
 
-def model_states(tables: GuardTables, config: StoreConfig, now: float) -> list[ModelState]:
+def model_states(tables: ModelTables, config: StoreConfig, now: float) -> list[ModelState]:
     """Every model that was asked for or is limited, by name."""
     names = sorted({*tables.model_names(), *config.limits})
     return [_model_state(tables, name, config, now) for name in names]
 
 
-def _model_state(tables: GuardTables, model: str, config: StoreConfig, now: float) -> ModelState:
+def _model_state(tables: ModelTables, model: str, config: StoreConfig, now: float) -> ModelState:
     guards = tables.guards(model)
     limits = config.limits.get(model, UNLIMITED)
     used = tables.use(model, rules_limiter.last_expired_slot(now))

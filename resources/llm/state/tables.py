@@ -38,27 +38,31 @@ class OpenIntent:
     slot: int
 
 
-class GuardTables(Protocol):
-    """Rows of the guards. Used only while the store holds its lock or transaction, so that a step is atomic."""
+class ModelTables(Protocol):
+    """What tells the state of breakers and limiters."""
 
     def guards(self, model: str) -> ModelGuards:
         """The model's guards; new ones where it was never asked for."""
-        ...
-
-    def put_guards(self, model: str, guards: ModelGuards) -> None:
-        """Replace the model's guards."""
         ...
 
     def model_names(self) -> list[str]:
         """Models that were asked for."""
         ...
 
-    def extend_probes(self, owner: str, until: float) -> None:
-        """Keep the owner's probes exclusive until then."""
-        ...
-
     def use(self, model: str, after_slot: int) -> Use:
         """Sum of the slots after `after_slot`."""
+        ...
+
+
+class GuardTables(ModelTables, Protocol):
+    """Rows of the guards. Used only while the store holds its lock or transaction, so that a step is atomic."""
+
+    def put_guards(self, model: str, guards: ModelGuards) -> None:
+        """Replace the model's guards."""
+        ...
+
+    def extend_probes(self, owner: str, until: float) -> None:
+        """Keep the owner's probes exclusive until then."""
         ...
 
     def slots(self, model: str, after_slot: int) -> list[Slot]:

@@ -1,4 +1,4 @@
-"""A state machine that asks two stores at once, so that neither can differ."""
+"""A state machine that asks all stores at once, so that none can differ."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine
+from servers.valkey import shared_valkey
 
 from resources.llm.state import open_state_store
 from resources.llm.state.protocol import Intent, Settlement, StoreConfig
@@ -22,23 +23,25 @@ SETTINGS = settings(
 LEASE_S = 15
 
 
-class BothStores(RuleBasedStateMachine):
-    """Asks the memory and the SQLite store the same questions and demands the same answers."""
+class AllStores(RuleBasedStateMachine):
+    """Asks the memory, the SQLite and the Redis store the same questions and demands the same answers."""
 
     config = StoreConfig(lease_s=LEASE_S)
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.stores = [open_state_store(url) for url in ("memory", f"sqlite:///{Path(self.folder.name) / 's.db'}")]
+        urls = ("memory", f"sqlite:///{Path(self.folder.name) / 's.db'}", shared_valkey().url())
+        self.stores = [open_state_store(url) for url in urls]
         self.runner = asyncio.Runner()
         self.now = 1_000_000.25
         self.count = 0
         self.ask("open", self.config, "a", self.now)
 
     def ask(self, method: str, *arguments):
-        first, second = (self.runner.run(getattr(store, method)(*arguments)) for store in self.stores)
-        assert first == second
+        first, *others = (self.runner.run(getattr(store, method)(*arguments)) for store in self.stores)
+        for other in others:
+            assert other == first
         return first
 
     def intent(self, reserve: int, scopes: tuple[str, ...], tokens: int = 1, owner: str = "a") -> Intent:
