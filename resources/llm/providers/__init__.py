@@ -52,9 +52,16 @@ def _offline(settings: EndpointSettings | None) -> Provider:
     return OfflineProvider()
 
 
+def _vertex(settings: EndpointSettings | None) -> Provider:
+    from resources.llm.providers.vertex import VertexProvider
+
+    return VertexProvider(settings)
+
+
 _PROVIDERS: dict[str, Callable[[EndpointSettings | None], Provider]] = {
     "offline": _offline,
     "openai": _openai,
+    "vertex": _vertex,
 }
 
 KNOWN_PROVIDERS = frozenset(_PROVIDERS)
