@@ -52,6 +52,12 @@ def _offline(settings: EndpointSettings | None) -> Provider:
     return OfflineProvider()
 
 
+def _huggingface(settings: EndpointSettings | None) -> Provider:
+    from resources.llm.providers.huggingface import HuggingFaceProvider
+
+    return HuggingFaceProvider(settings)
+
+
 def _vertex(settings: EndpointSettings | None) -> Provider:
     from resources.llm.providers.vertex import VertexProvider
 
@@ -59,6 +65,7 @@ def _vertex(settings: EndpointSettings | None) -> Provider:
 
 
 _PROVIDERS: dict[str, Callable[[EndpointSettings | None], Provider]] = {
+    "huggingface": _huggingface,
     "offline": _offline,
     "openai": _openai,
     "vertex": _vertex,
