@@ -58,6 +58,12 @@ def _huggingface(settings: EndpointSettings | None) -> Provider:
     return HuggingFaceProvider(settings)
 
 
+def _litellm(settings: EndpointSettings | None) -> Provider:
+    from resources.llm.providers.litellm import LiteLLMProvider
+
+    return LiteLLMProvider(settings)
+
+
 def _vertex(settings: EndpointSettings | None) -> Provider:
     from resources.llm.providers.vertex import VertexProvider
 
@@ -66,6 +72,7 @@ def _vertex(settings: EndpointSettings | None) -> Provider:
 
 _PROVIDERS: dict[str, Callable[[EndpointSettings | None], Provider]] = {
     "huggingface": _huggingface,
+    "litellm": _litellm,
     "offline": _offline,
     "openai": _openai,
     "vertex": _vertex,
