@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 from pydantic import SecretStr
@@ -13,7 +15,15 @@ from resources.llm.types import Provider
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"), [("openai", EndpointSettings()), ("offline", None), ("offline", EndpointSettings())]
+    ("name", "settings"),
+    [
+        ("openai", EndpointSettings()),
+        ("offline", None),
+        ("offline", EndpointSettings()),
+        ("vertex", EndpointSettings(location="europe-west4")),
+        ("litellm", None),
+        ("litellm", EndpointSettings(api_key=SecretStr("k"))),
+    ],
 )
 def test_known_names_make_providers(name: str, settings: EndpointSettings | None) -> None:
     assert isinstance(create_provider(name, settings), Provider)
@@ -41,6 +51,34 @@ def test_offline_takes_no_endpoint(settings: EndpointSettings) -> None:
         create_provider("offline", settings)
 
 
+HEAVY = [
+    "aiohttp",
+    "numpy",
+    "torch",
+    "transformers",
+    "litellm",
+    "openai",
+    "grpc",
+    "google.auth",
+    "google.cloud.aiplatform_v1",
+]
+
+
+def loaded_after(statements: str) -> list[str]:
+    show = f"{statements}\nimport sys; print([name for name in {HEAVY} if name in sys.modules])"
+    return ast.literal_eval(
+        subprocess.run([sys.executable, "-c", show], check=True, capture_output=True).stdout.decode()
+    )
+
+
 def test_providers_load_only_when_asked_for() -> None:
-    seen = "import sys, resources.llm.providers; sys.exit('aiohttp' in sys.modules or 'numpy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", seen], check=False).returncode == 0
+    assert loaded_after("import resources.llm.providers, resources.catalog.task_file") == []
+
+
+@pytest.mark.parametrize("name", ["huggingface", "litellm", "vertex"])
+def test_their_libraries_load_only_when_they_are_called(name: str) -> None:
+    if name == "huggingface" and find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+    made = "from resources.llm.providers import create_provider; from resources.llm.settings import EndpointSettings"
+    settings = "EndpointSettings(location='l')" if name == "vertex" else "None"
+    assert loaded_after(f"{made}\ncreate_provider({name!r}, {settings})") == []

@@ -50,6 +50,7 @@ class Fault:
         missing_usage: leave `usage` out of the answer (the invoice has it).
         reported_usage: report this `usage` instead of the true one.
         billed: overrides whether the request is billed.
+        no_stream: answer in one piece where a stream was asked for.
     """
 
     status: int | None = None
@@ -62,6 +63,7 @@ class Fault:
     missing_usage: bool = False
     reported_usage: Mapping[str, Any] | None = None
     billed: bool | None = None
+    no_stream: bool = False
 
 
 Behaviour = Callable[[Body], "str | Answer"]
@@ -188,8 +190,10 @@ class OpenAIServer:
             self._mark_vanished(line)
         if fault.status is not None:
             return _error_response(fault.status, fault.error, _headers(fault))
-        payload = fault.raw_body if fault.raw_body is not None else json.dumps(completion).encode()
-        return await self._deliver(request, payload, fault)
+        in_pieces = bool(body.get("stream")) and not fault.no_stream
+        made = as_events(completion) if in_pieces else json.dumps(completion).encode()
+        kind = "text/event-stream" if in_pieces else "application/json"
+        return await self._deliver(request, made if fault.raw_body is None else fault.raw_body, fault, kind)
 
     def _record(self, request: web.Request, raw: bytes, body: Body) -> tuple[int, Fault]:
         with self._lock:
@@ -240,8 +244,8 @@ class OpenAIServer:
                 self.invoice.append(line)
         return line
 
-    async def _deliver(self, request: web.Request, payload: bytes, fault: Fault) -> web.StreamResponse:
-        headers = {"Content-Type": "application/json", **_headers(fault)}
+    async def _deliver(self, request: web.Request, payload: bytes, fault: Fault, kind: str) -> web.StreamResponse:
+        headers = {"Content-Type": kind, **_headers(fault)}
         if fault.cut is None:
             return web.Response(body=payload, headers=headers)
         response = web.StreamResponse(headers=headers)
@@ -259,6 +263,21 @@ class OpenAIServer:
 
     def _authorized(self, request: web.Request) -> bool:
         return self.api_key is None or request.headers.get("Authorization") == f"Bearer {self.api_key}"
+
+
+def as_events(completion: Body) -> bytes:
+    """`completion` as the server-sent events of a stream: a role, one piece per letter, the end, the usage."""
+    base = {"id": completion["id"], "object": "chat.completion.chunk", "model": completion["model"]}
+    said = completion["choices"][0]
+    deltas: list[Body] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": letter} for letter in said["message"]["content"] or ""]
+    deltas += [{"refusal": letter} for letter in said["message"]["refusal"] or ""]
+    chunks = [{**base, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    chunks.append({**base, "choices": [{"index": 0, "delta": {}, "finish_reason": said["finish_reason"]}]})
+    if "usage" in completion:
+        chunks.append({**base, "choices": [], "usage": completion["usage"]})
+    lines = [*(json.dumps(chunk) for chunk in chunks), "[DONE]"]
+    return "".join(f"data: {line}\n\n" for line in lines).encode()
 
 
 def _headers(fault: Fault) -> dict[str, str]:

@@ -52,9 +52,30 @@ def _offline(settings: EndpointSettings | None) -> Provider:
     return OfflineProvider()
 
 
+def _huggingface(settings: EndpointSettings | None) -> Provider:
+    from resources.llm.providers.huggingface import HuggingFaceProvider
+
+    return HuggingFaceProvider(settings)
+
+
+def _litellm(settings: EndpointSettings | None) -> Provider:
+    from resources.llm.providers.litellm import LiteLLMProvider
+
+    return LiteLLMProvider(settings)
+
+
+def _vertex(settings: EndpointSettings | None) -> Provider:
+    from resources.llm.providers.vertex import VertexProvider
+
+    return VertexProvider(settings)
+
+
 _PROVIDERS: dict[str, Callable[[EndpointSettings | None], Provider]] = {
+    "huggingface": _huggingface,
+    "litellm": _litellm,
     "offline": _offline,
     "openai": _openai,
+    "vertex": _vertex,
 }
 
 KNOWN_PROVIDERS = frozenset(_PROVIDERS)

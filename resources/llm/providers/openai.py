@@ -12,7 +12,9 @@ import aiohttp
 
 from domain.errors import ConfigurationError, FaultClass, ProviderError
 from resources.llm.providers.http_faults import status_error
-from resources.llm.providers.openai_wire import MAX_TOKENS_FIELDS, MaxTokensField, parse_answer, request_body
+from resources.llm.providers.openai_options import read_options
+from resources.llm.providers.openai_stream import completion_of
+from resources.llm.providers.openai_wire import parse_answer, request_body
 from resources.llm.providers.tokens import byte_token_bound
 from resources.llm.types import ProviderAnswer, Request
 
@@ -47,7 +49,7 @@ class OpenAIProvider:
         self._settings = settings
         self._clock = clock
         self._base_url = settings.base_url or VENDOR_BASE_URL
-        self._max_tokens_field: MaxTokensField = _max_tokens_field(settings)
+        self._options = read_options(settings)
         self._headers = _headers(settings)
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
@@ -62,9 +64,12 @@ class OpenAIProvider:
         Raises:
             ProviderError: with the fault's class; `never_sent` where no byte left.
         """
-        body = request_body(request, self._max_tokens_field)
+        body = request_body(request, self._options.max_tokens_field, stream=self._options.stream)
         reply = await self._exchange("POST", "/chat/completions", body, timeout_s)
-        return parse_answer(reply.body, byte_token_bound(request), request.max_output_tokens)
+        # An endpoint that knows no streams answers in one piece.
+        streamed = reply.headers.get("Content-Type", "").startswith("text/event-stream")
+        answer = completion_of(reply.body) if streamed else reply.body
+        return parse_answer(answer, byte_token_bound(request), request.max_output_tokens)
 
     async def check(self) -> None:
         """List the endpoint's models.
@@ -89,14 +94,18 @@ class OpenAIProvider:
         """
         session = self._open_session()
         progress = SimpleNamespace(sent=False)
+        clock = asyncio.get_running_loop().time
+        started = clock()
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout_at(started + self._first_byte_limit_s(timeout_s)) as limit:
                 async with session.request(
                     method, self._base_url + path, data=body, allow_redirects=False, trace_request_ctx=progress
                 ) as response:
-                    reply = _Reply(response.status, response.headers, await response.read())
+                    first = await response.content.readany()
+                    limit.reschedule(started + timeout_s)
+                    reply = _Reply(response.status, response.headers, first + await response.content.read())
         except TimeoutError:
-            failure = _timeout_error(timeout_s, never_sent=not progress.sent)
+            failure = _timeout_error(round(clock() - started, 2), never_sent=not progress.sent)
         except aiohttp.ClientError as error:
             failure = _connection_error(type(error).__name__, never_sent=not progress.sent)
         else:
@@ -104,6 +113,10 @@ class OpenAIProvider:
                 return reply
             failure = status_error(reply.status, reply.headers, reply.body, self._clock())
         raise failure
+
+    def _first_byte_limit_s(self, timeout_s: float) -> float:
+        options = self._options
+        return min(timeout_s, options.first_byte_s) if options.stream and options.first_byte_s else timeout_s
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._closed:
@@ -159,16 +172,3 @@ def _headers(settings: EndpointSettings) -> dict[str, str]:
                 mend="copy it again, without quotes, spaces or line ends.",
             )
     return headers | {"Content-Type": "application/json"}
-
-
-def _max_tokens_field(settings: EndpointSettings) -> MaxTokensField:
-    unknown = sorted(settings.options.keys() - {"max_tokens_field"})
-    chosen = settings.options.get("max_tokens_field", "max_tokens")
-    for field in MAX_TOKENS_FIELDS:
-        if chosen == field and not unknown:
-            return field
-    raise ConfigurationError(
-        f"unknown option(s) {', '.join(unknown)}" if unknown else "max_tokens_field has an unknown value",
-        field="endpoints.options",
-        mend=f"max_tokens_field is the one option; it takes {' or '.join(MAX_TOKENS_FIELDS)}.",
-    )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from domain.errors import FaultClass, ProviderError
 from domain.pricing import Usage
 from resources.llm.types import FinishReason, ProviderAnswer, Request
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
-MAX_TOKENS_FIELDS: tuple[MaxTokensField, ...] = get_args(MaxTokensField)
 
 # Each has a field of its own in Request, so a value in `extra` would contradict what was reserved and cached.
 _OWN_FIELDS = frozenset(
@@ -34,8 +33,8 @@ _UNPRICED = frozenset(
 _FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length", "content_filter": "refusal"}
 
 
-def request_body(request: Request, max_tokens_field: MaxTokensField) -> bytes:
-    """The JSON body of one chat-completions call.
+def request_body(request: Request, max_tokens_field: MaxTokensField, *, stream: bool = False) -> bytes:
+    """The JSON body of one chat-completions call; `stream` asks for an answer in pieces, with its usage.
 
     Raises:
         ProviderError: `extra` holds a parameter that may not be set there, or a text is not Unicode; nothing was sent.
@@ -58,6 +57,8 @@ def request_body(request: Request, max_tokens_field: MaxTokensField) -> bytes:
             "type": "json_schema",
             "json_schema": {"name": "answer", "schema": request.response_schema},
         }
+    if stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
     return _encode(body | request.extra)
 
 

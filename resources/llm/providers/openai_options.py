@@ -1,0 +1,44 @@
+"""The options of `openai/…`, checked when the provider is made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from domain.errors import ConfigurationError
+from resources.llm.providers.openai_wire import MaxTokensField
+
+if TYPE_CHECKING:
+    from resources.llm.settings import EndpointSettings
+
+
+class OpenAIOptions(BaseModel):
+    """What `options` of the endpoint may hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_tokens_field: MaxTokensField = Field(
+        default="max_tokens", description="Name of the length limit: newer endpoints know only the longer one."
+    )
+    stream: bool = Field(default=False, description="True: take answers in pieces.")
+    first_byte_s: float | None = Field(
+        default=None, gt=0, description="With `stream`: longest wait for the first piece, in seconds."
+    )
+
+
+def read_options(settings: EndpointSettings) -> OpenAIOptions:
+    """The options of `settings`.
+
+    Raises:
+        ConfigurationError: one is unknown or has a value it does not take.
+    """
+    try:
+        return OpenAIOptions.model_validate(settings.options)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+    raise ConfigurationError(
+        f"{first['msg']}.",
+        field=".".join(["endpoints.options", *map(str, first["loc"])]),
+        mend=f"known here: {', '.join(OpenAIOptions.model_fields)}.",
+    )
