@@ -88,10 +88,8 @@ async def main(plan: Plan) -> None:
     if plan.speed != 1.0:
         clock, sleep = scaled(plan.speed, plan.since)
         timing = {"clock": clock, "sleep": sleep}
-    async with open_client(CoreSettings.parse(plan.settings), **timing) as llm:
-        print("ready", flush=True)
+    async with open_client(CoreSettings.parse(plan.settings), **timing):
         await asyncio.to_thread(sys.stdin.readline)
-        print(json.dumps(await work(plan, llm)), flush=True)
 
 
 if __name__ == "__main__":

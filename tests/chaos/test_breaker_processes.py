@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from bisect import bisect_right
 from pathlib import Path
@@ -31,7 +32,7 @@ def test_a_dead_provider_is_left_alone_but_for_one_probe_at_a_time(tmp_path: Pat
     probes = arrivals[first_wave:]
     assert first_wave <= opens_after + in_flight
     assert 1 <= len(probes) <= (arrivals[-1] - arrivals[0]) / open_s + 1
-    assert all(later - earlier >= latency_s for earlier, later in zip(probes, probes[1:], strict=False))
+    assert all(later - earlier >= latency_s for earlier, later in itertools.pairwise(probes))
 
 
 def test_one_limit_binds_four_processes_and_is_used(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ async def _call(llm: LLMClient, rng: random.Random, number: int, ends: Counter[s
     deadline = rng.uniform(0.001, 0.03) if fate < 0.2 else None
     # A few ask the same, so that there are followers; the rest do not.
     text = f"same {number % 7}" if rng.random() < 0.1 else f"{number} something else"
-    context = CallContext(scopes=("day", "task:leak"), task="leak", deadline_s=deadline, allow_fallback=fate < 0.6)
+    context = CallContext(scopes=("day", "task:leak"), task="leak", deadline_s=deadline, allow_fallback=number % 2 == 0)
     call = asyncio.ensure_future(llm.complete(Request("openai/m", (Message("user", text),), 16), context))
     if 0.2 <= fate < 0.4:
         await asyncio.sleep(rng.uniform(0.0, 0.03))
