@@ -157,9 +157,11 @@ def report(lines: list[Line], rates: dict[str, float], options: argparse.Namespa
         "",
         "## CPU of the client process per call",
         "",
-        (f"{options.calls} calls ({options.calls // 10} of the dear ones) in each of {options.repetitions} rounds, "
-        f"{options.concurrency} at a time, provider latency {options.latency * 1000:g} ms. The ratio is to plain "
-        "aiohttp in the same round: median, and least to greatest."),
+        (
+            f"{options.calls} calls ({options.calls // 10} of the dear ones) in each of {options.repetitions} rounds, "
+            f"{options.concurrency} at a time, provider latency {options.latency * 1000:g} ms. The ratio is to plain "
+            "aiohttp in the same round: median, and least to greatest."
+        ),
         "",
         "| subject | ratio | spread | ms | target |",
         "|---|--:|---|--:|---|",
@@ -170,9 +172,11 @@ def report(lines: list[Line], rates: dict[str, float], options: argparse.Namespa
         text.append(f"| {line.name} | {line.ratio:.2f} | {spread} | {line.cpu_ms:.3f} | {target} |")
     text += [
         "",
-        ("`core` has cache, rate limiter, breaker, three capped budget scopes, ledger and one subscriber on, unless its "
-        "name says otherwise; every prompt is new, so that its cache misses and is filled. A hit asks one prompt of "
-        "2 kB again and again; its ledger line is included."),
+        (
+            "`core` has cache, rate limiter, breaker, three capped budget scopes, ledger and one subscriber on, unless "
+            "its name says otherwise; every prompt is new, so that its cache misses and is filled. A hit asks one "
+            "prompt of 2 kB again and again; its ledger line is included."
+        ),
     ]
     if rates:
         raw = rates[BASELINE]
