@@ -132,7 +132,7 @@ def _join(
     breakers = BreakerLog(dispatcher, timing)
     settler = Settler(store, timing, background, dispatcher, breakers)
     watch = BudgetWatch(store, dispatcher)
-    ledger = Ledger(database, store, dispatcher, owner=owner)
+    ledger = Ledger(database, store, dispatcher)
     dispatcher.subscribe(ledger.on_event)
     return Core(
         settings=settings,

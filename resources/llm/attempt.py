@@ -10,7 +10,7 @@ from resources.llm.call import Call, Timing
 from resources.llm.endpoints import Endpoint, Endpoints
 from resources.llm.outcomes import Outcome, answered, broken_off, failed, never_sent
 from resources.llm.quotes import Quote, Quotes
-from resources.llm.records import AttemptFacts
+from resources.llm.records import AttemptFacts, attempt_id_of
 from resources.llm.scopes import expand_scopes
 from resources.llm.settlement import Settler
 from resources.llm.types import Completion, ProviderAnswer, Request
@@ -88,7 +88,7 @@ class AttemptLayer:
 
     def _draft(self, request: Request, call: Call, quote: Quote) -> Draft:
         number = call.attempts + 1
-        attempt_id = f"{call.call_id}-{number}"
+        attempt_id = attempt_id_of(call.call_id, number)
 
         def facts_at(now: float) -> AttemptFacts:
             return AttemptFacts(

@@ -181,6 +181,7 @@ class LLMClient:
             batch = context.purpose == BATCH_PURPOSE
             seconds = core.settings.batch_deadline_s if batch else core.settings.default_deadline_s
         call_id = uuid.uuid4().hex
+        core.ledger.begun(call_id)
         started_at = core.timing.clock()
         started = core.timing.monotonic()
         lineage = lineage_of(call_id, request.model, context, started_at)

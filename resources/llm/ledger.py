@@ -12,6 +12,7 @@ from domain.errors import PromptoryError
 from resources.llm.events import CallFinished, Dispatcher, Event, LedgerDelayed
 from resources.llm.ledger_database import LedgerDatabase
 from resources.llm.ledger_rows import call_row
+from resources.llm.records import call_of
 from resources.llm.state.protocol import StateStore
 
 _log = logging.getLogger(__name__)
@@ -24,12 +25,12 @@ MAX_WAITING_CALLS = 200_000
 class Ledger:
     """Subscriber that keeps finished calls and moves them, with the outbox's attempts, into the database."""
 
-    def __init__(self, database: LedgerDatabase, store: StateStore, dispatcher: Dispatcher, *, owner: str) -> None:
+    def __init__(self, database: LedgerDatabase, store: StateStore, dispatcher: Dispatcher) -> None:
         self._database = database
         self._store = store
         self._dispatcher = dispatcher
-        self._owner = owner
         self._waiting: deque[CallFinished] = deque(maxlen=MAX_WAITING_CALLS)
+        self._open: set[str] = set()
         self._writing = asyncio.Lock()
 
     @property
@@ -37,9 +38,14 @@ class Ledger:
         """Finished calls that the database does not hold yet."""
         return len(self._waiting)
 
+    def begun(self, call_id: str) -> None:
+        """A call began; its attempts stay in the outbox until it ends, so that none is written without its call."""
+        self._open.add(call_id)
+
     def on_event(self, event: Event) -> None:
         """Keep the finished call."""
         if isinstance(event, CallFinished):
+            self._open.discard(event.call_id)
             self._waiting.append(event)
 
     async def flush(self) -> None:
@@ -68,15 +74,23 @@ class Ledger:
         events = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
         stored = False
         try:
-            records = await self._store.take_outbox(_BATCH)
+            taken = await self._store.take_outbox(_BATCH)
+            records = self._writable(taken)
             if events or records:
                 rows = [call_row(event) for event in events]
                 texts = [record for _, record in records]
-                await asyncio.to_thread(self._database.write, rows, texts, self._owner)
+                await asyncio.to_thread(self._database.write, rows, texts)
             stored = True
         finally:
             if not stored:
                 self._waiting.extendleft(reversed(events))
         if records:
             await self._store.acknowledge_outbox([attempt_id for attempt_id, _ in records])
-        return max(len(events), len(records)) == _BATCH
+        return len(events) == _BATCH or (len(taken) == _BATCH and len(records) > 0)
+
+    def _writable(self, taken: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those whose call has ended; all of them where those of open calls would stop up the outbox."""
+        if not self._open:
+            return taken
+        ended = [pair for pair in taken if call_of(pair[0]) not in self._open]
+        return ended if ended or len(taken) < _BATCH else taken

@@ -51,8 +51,10 @@ class LedgerDatabase:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def write(self, calls: Sequence[dict[str, Any]], records: Sequence[str], owner: str) -> None:
+    def write(self, calls: Sequence[dict[str, Any]], records: Sequence[str]) -> None:
         """Store `calls` (rows) and the attempts in `records` (JSON), in one transaction.
+
+        No attempt is stored without a call: one that is not in `calls` gets a row from the attempt's lineage.
 
         Raises:
             DatabaseUnavailableError: nothing was stored.
@@ -61,7 +63,7 @@ class LedgerDatabase:
         with self._database.session() as session:
             _upsert_calls(session, calls)
             insert_ignore(session, AttemptRow, [attempt_row(record) for record in parsed])
-            _write_orphans(session, orphans(parsed, owner))
+            _write_orphans(session, orphans(parsed, {call["call_id"] for call in calls}))
 
     def rebuilding(self, apply: Callable[[ScopeTotals], None]) -> None:
         """Sum all attempts by scope and hand (scope, settled, ambiguous) to `apply`, one process at a time.
@@ -92,7 +94,7 @@ class LedgerDatabase:
 
 
 def _write_orphans(session: Session, lineages: dict[str, dict[str, Any]]) -> None:
-    """Give calls of other processes a row, in case those processes are gone; their own row always wins."""
+    """Give calls a row in case their process dies before it tells how they ended; its own row always wins."""
     if not lineages:
         return
     query = select(AttemptRow).where(AttemptRow.call_id.in_(lineages)).order_by(AttemptRow.call_id, AttemptRow.number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,7 +68,7 @@ def attempt_row(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def orphan_call_row(lineage: dict[str, Any], attempts: Sequence[Any]) -> dict[str, Any]:
-    """The `calls` row of a call whose process may be gone, from its lineage and its `AttemptRow`s by number.
+    """The `calls` row of a call that is not known to have ended, from its lineage and its `AttemptRow`s by number.
 
     Its status is `ok` if the last attempt was answered, else `lost`; should the process live, it writes the true row.
     """
@@ -95,9 +95,9 @@ def orphan_call_row(lineage: dict[str, Any], attempts: Sequence[Any]) -> dict[st
     return row
 
 
-def orphans(records: Iterable[dict[str, Any]], owner: str) -> dict[str, dict[str, Any]]:
-    """The calls, by id, of records that another process than `owner` made."""
-    return {record["call_id"]: record["call"] for record in records if record["owner"] != owner}
+def orphans(records: Iterable[dict[str, Any]], finished: Container[str]) -> dict[str, dict[str, Any]]:
+    """The calls, by id, of records whose call is not among those `finished`: nobody may live to tell how it ended."""
+    return {record["call_id"]: record["call"] for record in records if record["call_id"] not in finished}
 
 
 def _moment(epoch_seconds: float) -> datetime:

@@ -62,6 +62,16 @@ def lineage_of(call_id: str, requested_model: str, context: CallContext, started
     return columns
 
 
+def attempt_id_of(call_id: str, number: int) -> str:
+    """The id of a call's n-th attempt."""
+    return f"{call_id}-{number}"
+
+
+def call_of(attempt_id: str) -> str:
+    """The id of the call that made an attempt."""
+    return attempt_id.rpartition("-")[0]
+
+
 def lost_record(facts: AttemptFacts) -> str:
     """The record to book if the process dies before it can say how the attempt ended."""
     return attempt_record(facts, Ending(LOST, "ambiguous", facts.reserve_nano_usd), facts.started_at)

@@ -75,10 +75,31 @@ async def test_a_call_that_still_goes_on_is_not_called_lost(bench: OpenBench, pr
     while len(provider.sent) < 2:  # noqa: ASYNC110 - the second attempt has no event of its own
         await asyncio.sleep(0)
     assert await b.calls() == []
-    assert [attempt.outcome for attempt in await b.attempts()] == ["server"]
+    assert await b.attempts() == []  # without its call it could not be traced, should the process die now
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
     assert [row.status for row in await b.calls()] == ["cancelled"]
+    assert [attempt.outcome for attempt in await b.attempts()] == ["server", "cancelled"]
+
+
+async def test_open_calls_do_not_stop_up_the_outbox(
+    bench: OpenBench, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resources.llm.ledger._BATCH", 3)
+    b = await bench()
+    provider.replies.extend([Reply(fault=FaultClass.SERVER)] * 3 + [Reply(hangs=True)] * 3)
+    context = replace(charged_to("day"), row_id="r7")
+    hanging = [asyncio.create_task(b.llm.complete(ask(str(n)), context)) for n in range(3)]
+    while len(provider.sent) < 6:  # noqa: ASYNC110 - the second attempts have no event of their own
+        await asyncio.sleep(0)
+    provider.replies.clear()
+    await b.llm.complete(ask("other"), charged_to("day"))
+    assert len(await b.attempts()) == 4
+    assert [(call.status, call.row_id) for call in await b.calls() if call.status != "ok"] == [("lost", "r7")] * 3
+    for call in hanging:
+        call.cancel()
+    await asyncio.gather(*hanging, return_exceptions=True)
+    assert sorted(call.status for call in await b.calls()) == ["cancelled"] * 3 + ["ok"]
 
 
 async def test_flushing_again_writes_nothing_twice(bench: OpenBench) -> None:
@@ -203,18 +224,18 @@ def _facts(number: int = 1) -> AttemptFacts:
 def test_a_lost_attempt_yields_its_call_and_the_true_row_wins(any_ledger_url: str) -> None:
     database = open_ledger_database(any_ledger_url)
     try:
-        database.write([], [lost_record(_facts())], owner="me")
+        database.write([], [lost_record(_facts())])
         (call,) = rows(any_ledger_url, CallRow)
         assert (call.status, call.row_id, call.purpose, call.cost_nano_usd) == ("lost", "r1", "batch", 9000)
         answered = attempt_record(_facts(2), Ending("ok", "settled", 3000), 1_795_305_605.0)
-        database.write([], [answered, answered.replace("dead", "me")], owner="me")
+        database.write([], [answered, answered])
         (call,) = rows(any_ledger_url, CallRow)
         assert (call.status, call.attempts, call.cost_nano_usd, call.latency_s) == ("ok", 2, 12_000, 5.0)
         true = CallFinished(
             "c1", CallContext(), MODEL, MODEL, "cancelled", "cancelled", False, None, 2, Usage(), 12_000, 6.0, 1.0, 2.0
         )
-        database.write([call_row(true)], [], owner="dead")
-        database.write([], [lost_record(_facts())], owner="me")
+        database.write([call_row(true)], [])
+        database.write([], [lost_record(_facts())])
         (call,) = rows(any_ledger_url, CallRow)
         assert call.status == "cancelled"
         assert len(rows(any_ledger_url, AttemptRow)) == 2
@@ -262,7 +283,7 @@ def test_a_providers_odd_request_id_cannot_make_a_row_unstorable(any_ledger_url:
     database = open_ledger_database(any_ledger_url)
     try:
         odd = replace(Ending("ok", "settled", 1), provider_request_id="\x00" + "x" * 500)
-        database.write([], [attempt_record(_facts(), odd, 1_795_305_605.0)], owner="dead")
+        database.write([], [attempt_record(_facts(), odd, 1_795_305_605.0)])
         assert rows(any_ledger_url, AttemptRow)[0].provider_request_id == "x" * 200
     finally:
         database.dispose()

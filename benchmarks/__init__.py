@@ -1,0 +1,1 @@
+"""Measurements of the execution core: what it costs, and what it withstands."""
