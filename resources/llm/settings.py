@@ -172,7 +172,7 @@ class CoreSettings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise _as_configuration_error(error) from None
+            raise as_configuration_error(error) from None
 
     def store_config(self) -> StoreConfig:
         """The guards' part, as the state stores take it (caps in nano-USD)."""
@@ -188,7 +188,8 @@ class CoreSettings(BaseModel):
         )
 
 
-def _as_configuration_error(error: ValidationError) -> ConfigurationError:
+def as_configuration_error(error: ValidationError) -> ConfigurationError:
+    """The first thing wrong with some settings: its field and the mend, without quoting what was given."""
     details = error.errors(include_url=False, include_input=False, include_context=False)
     first = details[0]
     field = ".".join(str(part) for part in first["loc"])
