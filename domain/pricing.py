@@ -25,10 +25,12 @@ class LongContextTier(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    above_input_tokens: int = Field(gt=0)
-    input_per_million: Decimal = Field(ge=0)
-    output_per_million: Decimal = Field(ge=0)
-    cached_input_per_million: Decimal | None = Field(default=None, ge=0)
+    above_input_tokens: int = Field(gt=0, description="The tier applies to requests with more input tokens than this.")
+    input_per_million: Decimal = Field(ge=0, description="USD per million input tokens.")
+    output_per_million: Decimal = Field(ge=0, description="USD per million output tokens.")
+    cached_input_per_million: Decimal | None = Field(
+        default=None, ge=0, description="USD per million cached input tokens; None: as other input."
+    )
 
 
 class ModelPrice(BaseModel):
@@ -36,12 +38,16 @@ class ModelPrice(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    input_per_million: Decimal = Field(ge=0)
-    output_per_million: Decimal = Field(ge=0)
-    cached_input_per_million: Decimal | None = Field(default=None, ge=0)
-    long_context: LongContextTier | None = None
-    source: str = "settings"
-    as_of: str | None = None
+    input_per_million: Decimal = Field(ge=0, description="USD per million input tokens.")
+    output_per_million: Decimal = Field(ge=0, description="USD per million output tokens.")
+    cached_input_per_million: Decimal | None = Field(
+        default=None, ge=0, description="USD per million cached input tokens; None: as other input."
+    )
+    long_context: LongContextTier | None = Field(
+        default=None, description="Prices of long requests, where they differ."
+    )
+    source: str = Field(default="settings", description="Where the figures were read.")
+    as_of: str | None = Field(default=None, description="When they were read, e.g. `2026-11-22`.")
 
 
 def usd_to_nano(usd: Decimal | str | int) -> int:

@@ -70,6 +70,15 @@ class Environment(BaseSettings):
         """URL of the state store."""
         return self.state_url or f"sqlite:///{self.home.resolve() / 'state.db'}"
 
+    def url_variables(self) -> dict[str, str]:
+        """By the core's fields: the environment variables that the URLs of state and ledger came from, if they did."""
+        given = {"state": self.state_url, "ledger": self.database_url}
+        return {
+            field: variable
+            for field, variable in OWN_FIELDS.items()
+            if given[field] and os.environ.get(variable) == given[field]
+        }
+
     def core_values(self) -> dict[str, Any]:
         """The execution core's settings as written, keys still as `${VARIABLE}`.
 

@@ -3,15 +3,16 @@
 from typing import Any
 
 import dagster as dg
+from pydantic import ValidationError
 
+from domain.errors import ConfigurationError
 from orchestration.environments import Environment, placeholder
 from resources.catalog_resource import CatalogResource
 from resources.database_resource import DatabaseResource
-from resources.llm_resource import EndpointConfig, LLMResource
+from resources.llm.settings import as_configuration_error
+from resources.llm_resource import LLMResource
 from resources.storage_io_manager import HandleIOManager
 from resources.storage_resource import StorageResource
-
-RESOURCE_FIELDS = ("state", "ledger", "endpoints", "budgets")
 
 
 def build_task_resources(environment: Environment) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def build_task_resources(environment: Environment) -> dict[str, Any]:
     """
     return {
         "catalog": CatalogResource(folder=str(environment.catalog.resolve()), landing=environment.landing_root),
-        "database": DatabaseResource(url=environment.database),
+        "database": DatabaseResource(url=_database_url(environment)),
         "storage": StorageResource(root=environment.storage_root),
         "io_manager": HandleIOManager(root=environment.storage_root),
         "llm": _llm_resource(environment),
@@ -30,17 +31,28 @@ def build_task_resources(environment: Environment) -> dict[str, Any]:
 
 
 def _llm_resource(environment: Environment) -> LLMResource:
-    values = environment.core_values()
-    return LLMResource(
-        state=values["state"],
-        ledger=values["ledger"],
-        endpoints={name: EndpointConfig(**_as_env_vars(part)) for name, part in values["endpoints"].items()},
-        budgets={scope: str(cap) for scope, cap in values.get("budgets", {}).items()},
-        guards={name: part for name, part in values.items() if name not in RESOURCE_FIELDS},
-    )
+    values = {**environment.core_values(), **_url_placeholders(environment)}
+    try:
+        return LLMResource(**_with_env_vars(values))
+    except ValidationError as error:
+        known = as_configuration_error(error)
+        file = str(environment.config)
+        raise ConfigurationError(known.problem, file=file, field=known.field, mend=known.mend) from None
 
 
-def _as_env_vars(endpoint: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: dg.EnvVar(placeholder(value) or "") if placeholder(value) else value for name, value in endpoint.items()
-    }
+def _database_url(environment: Environment) -> str:
+    return _with_env_vars(_url_placeholders(environment).get("ledger", environment.database))
+
+
+def _url_placeholders(environment: Environment) -> dict[str, str]:
+    """URLs may hold passwords: people see the names of the variables they came from."""
+    return {field: f"${{{variable}}}" for field, variable in environment.url_variables().items()}
+
+
+def _with_env_vars(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_env_vars(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_with_env_vars(part) for part in value]
+    name = placeholder(value)
+    return value if name is None else dg.EnvVar(name)

@@ -1,35 +1,40 @@
 """Dagster resource: the execution core, the only way to a model."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
 from typing import Any
 
 import dagster as dg
-from pydantic import Field
+from pydantic import ConfigDict
 
-from resources.llm.settings import CoreSettings
+from domain.errors import ConfigurationError
+from resources.call_metadata import CallMetadata
+from resources.derived_config import derived_base, derived_config, holds_secret
+from resources.llm import LLMClient, SyncClient, open_client, open_client_sync
+from resources.llm.settings import CoreSettings, EndpointSettings
+
+EndpointConfig: Any = derived_config(EndpointSettings)
 
 
-class EndpointConfig(dg.PermissiveConfig):
-    """Where one provider is reached; any further field of the core's endpoint settings may stand here too."""
-
-    base_url: str | None = Field(default=None, description="Root URL, e.g. https://host/v1; the vendor's by default.")
-    api_key: str | None = Field(default=None, description="Give it as an environment variable, never as text.")
+class _StrictResource(dg.ConfigurableResource):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
-class LLMResource(dg.ConfigurableResource):
-    """Every call of every asset goes through this core: cache, retry, breaker, limiter, budget, ledger."""
+_KNOBS: Any = derived_base("LLMKnobs", CoreSettings, _StrictResource)
 
-    state: str = Field(description="Shared state of guards and cache: memory or sqlite:///file.")
-    ledger: str = Field(description="SQLAlchemy URL of the database that holds the ledger.")
-    endpoints: dict[str, EndpointConfig] = Field(default_factory=dict, description="By provider name.")
-    budgets: dict[str, str] = Field(
-        default_factory=dict, description="USD caps by scope: org, day, month, task:<name>."
-    )
-    guards: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Further settings of the core: limits, cache, prices, retry, breaker, fallback, deadlines.",
-    )
+
+class LLMResource(_KNOBS):
+    """Every call of every asset goes through this core: cache, retry, breaker, limiter, budget, ledger.
+
+    Its fields are those of `CoreSettings`, nested ones included. Keys are given as `dg.EnvVar`, so that no run's
+    configuration holds one. In an asset:
+
+        with llm.client(context) as client:
+            completion = client.complete(request, CallContext(task="support_triage", scopes=("day",)))
+
+    What the calls cost then stands in the asset's metadata.
+    """
 
     def settings(self, budgets: Mapping[str, Decimal] | None = None) -> CoreSettings:
         """The core's settings, with further caps for this use.
@@ -37,11 +42,68 @@ class LLMResource(dg.ConfigurableResource):
         Raises:
             ConfigurationError: naming the field and the mend.
         """
-        caps: dict[str, Any] = {**self.budgets, **(budgets or {})}
-        endpoints = {name: _given(endpoint.model_dump()) for name, endpoint in self.endpoints.items()}
-        values = {"state": self.state, "ledger": self.ledger, "endpoints": endpoints, "budgets": caps}
-        return CoreSettings.parse({**self.guards, **values})
+        values = _plain(self)
+        return CoreSettings.parse({**values, "budgets": {**values["budgets"], **(budgets or {})}})
+
+    @contextmanager
+    def client(self, context: Any = None, *, budgets: Mapping[str, Decimal] | None = None) -> Iterator[SyncClient]:
+        """An open core for code without an event loop; on leaving it is closed, also after a failure.
+
+        Args:
+            context: of the asset, op or sensor; an asset's or op's metadata get what the calls made here came to:
+                `cost_usd`, `tokens`, `calls`, `cached_calls`, `cache_hit_rate`, `fallbacks`, `breaker_openings`.
+                None records nothing. Leave the block before the asset yields its output.
+            budgets: further caps in USD by scope.
+
+        Raises:
+            ConfigurationError, DatabaseUnavailableError, SchemaVersionError, StateUnavailableError: as `open_client`.
+        """
+        with CallMetadata(context) as metadata, open_client_sync(self.settings(budgets)) as client:
+            client.subscribe(metadata.tally)
+            yield client
+
+    @asynccontextmanager
+    async def aclient(
+        self, context: Any = None, *, budgets: Mapping[str, Decimal] | None = None
+    ) -> AsyncIterator[LLMClient]:
+        """`client`, for the event loop that is running."""
+        with CallMetadata(context) as metadata:
+            async with open_client(self.settings(budgets)) as client:
+                client.subscribe(metadata.tally)
+                yield client
+
+    def get_resource_definition(self) -> Any:
+        """What Dagster keeps of this resource and shows to people.
+
+        Raises:
+            ConfigurationError: a key was given as text.
+        """
+        _require_variables(self)
+        return super().get_resource_definition()
 
 
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+def _require_variables(resource: Any) -> None:
+    for name, endpoint in resource.endpoints.items():
+        for field in (field for field, info in EndpointSettings.model_fields.items() if holds_secret(info)):
+            value = getattr(endpoint, field)
+            given = value if isinstance(value, dict) else {None: value}
+            for part, text in given.items():
+                if text is not None and not isinstance(text, dg.EnvVar):
+                    place = ".".join(piece for piece in ("endpoints", name, field, part) if piece)
+                    raise ConfigurationError(
+                        "A key must not stand in a configuration that people see.",
+                        field=place,
+                        mend='Put it into an environment variable and write dg.EnvVar("NAME"), '
+                        "or ${NAME} in the settings file.",
+                    )
+
+
+def _plain(value: Any) -> Any:
+    """Config as plain values; variables that no run has filled in yet are read now."""
+    if isinstance(value, dg.Config):
+        return {name: _plain(part) for name, part in value if not name.startswith("_")}
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return value.get_value() if isinstance(value, dg.EnvVar) else value

@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli.commands import call, cost, database, demo, health, prompt, run, task
+from orchestration.cli.commands import (
+    breaker,
+    budget,
+    cache,
+    call,
+    cost,
+    database,
+    demo,
+    health,
+    load,
+    price,
+    prompt,
+    run,
+    task,
+)
 from orchestration.cli.failures import PromptoryGroup
 from orchestration.cli.options import AsJson, Verbose
 
@@ -41,7 +55,12 @@ demo.add_to(app)
 run.add_to(app)
 call.add_to(app)
 cost.add_to(app)
+price.add_to(app)
 health.add_to(app)
+load.add_to(app)
 app.add_typer(task.app, name="task")
 app.add_typer(prompt.app, name="prompt")
+app.add_typer(budget.app, name="budget")
+app.add_typer(breaker.app, name="breaker")
+app.add_typer(cache.app, name="cache")
 app.add_typer(database.app, name="db")

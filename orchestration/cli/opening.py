@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from domain.errors import ConfigurationError, DatabaseUnavailableError, SchemaVersionError
 from orchestration.environments import Environment
@@ -11,6 +13,9 @@ from resources.catalog.catalog import Catalog
 from resources.database.schema import require_current, upgrade
 from resources.database.session import Database, open_database
 from resources.database.urls import parse_database_url
+from resources.llm import CoreSettings, LLMClient, open_client
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -52,6 +57,20 @@ def make_database(environment: Environment) -> None:
         upgrade(database)
     finally:
         database.dispose()
+
+
+def ask_core(settings: CoreSettings, ask: Callable[[LLMClient], Awaitable[T]]) -> T:
+    """What `ask` gives for an open execution core, which is closed afterwards.
+
+    Raises:
+        ConfigurationError, DatabaseUnavailableError, SchemaVersionError, StateUnavailableError: it cannot be opened.
+    """
+
+    async def asked() -> T:
+        async with open_client(settings) as client:
+            return await ask(client)
+
+    return asyncio.run(asked())
 
 
 @contextmanager

@@ -111,6 +111,7 @@ def wrap_layers(core: Core) -> Layer:
         timing,
         owner=core.owner,
         rate_limit_pause_s=settings.rate_limit_pause_s,
+        zone=settings.zone,
     )
     models = ModelsLayer(RetryLayer(attempt, settings.retry, timing), settings.fallback.models, timing)
     cache = CacheLayer(models, store, core.endpoints, settings.cache, timing, core.background, owner=core.owner)

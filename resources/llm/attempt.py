@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, tzinfo
 
 from domain.errors import FaultClass, ProviderError, UnansweredError
 from resources.llm.admission import Admission, Draft
@@ -32,6 +33,7 @@ class AttemptLayer:
         *,
         owner: str,
         rate_limit_pause_s: float,
+        zone: tzinfo = UTC,
     ) -> None:
         self._endpoints = endpoints
         self._quotes = quotes
@@ -40,6 +42,7 @@ class AttemptLayer:
         self._timing = timing
         self._owner = owner
         self._pause_s = rate_limit_pause_s
+        self._zone = zone
 
     async def complete(self, request: Request, call: Call) -> Completion:
         """Make one attempt at `request`.
@@ -96,7 +99,7 @@ class AttemptLayer:
                 call_id=call.call_id,
                 number=number,
                 model=request.model,
-                scopes=expand_scopes(call.context.scopes, now),
+                scopes=expand_scopes(call.context.scopes, now, self._zone),
                 reserve_nano_usd=quote.reserve_nano_usd,
                 price=quote.price_record,
                 owner=self._owner,

@@ -14,13 +14,14 @@ from typing import Literal
 from domain.errors import InputError, PromptoryError, ProviderError, StateUnavailableError, UnansweredError
 from domain.pricing import Usage, usd_to_nano
 from resources.llm.assembly import Core, wrap_layers
+from resources.llm.budget_summary import BudgetLine, looked_at, summarise
 from resources.llm.call import BATCH_PURPOSE, Call
 from resources.llm.call_checks import check_context, check_request
 from resources.llm.events import CallFinished, Subscriber
 from resources.llm.health import Health, judge, state_away
 from resources.llm.records import lineage_of
 from resources.llm.scopes import check_scope_name
-from resources.llm.state.protocol import ScopeState
+from resources.llm.state.protocol import BreakerState, CacheStats, ScopeState
 from resources.llm.types import CallContext, Completion, Request
 
 _log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class LLMClient:
             )
         except StateUnavailableError as error:
             return state_away(error.problem, waiting)
-        return judge(models, scopes, cache, waiting, now)
+        return judge(models, scopes, cache, waiting, now, core.settings.zone)
 
     async def budgets(self) -> tuple[ScopeState, ...]:
         """All budget windows in which anything was ever reserved or booked.
@@ -82,6 +83,20 @@ class LLMClient:
             StateUnavailableError: the state store cannot be asked.
         """
         return tuple(await self._core.store.scopes())
+
+    async def budget_summary(self) -> tuple[BudgetLine, ...]:
+        """Per scope that is capped or was charged lately: cap, what is gone and left, and where the month is heading.
+
+        Raises:
+            StateUnavailableError: the state store cannot be asked.
+            DatabaseUnavailableError: the ledger cannot be read.
+        """
+        core = self._core
+        await core.ledger.flush()
+        now, zone = core.timing.clock(), core.settings.zone
+        states, caps = await core.store.scopes(), await core.store.caps()
+        spends = await asyncio.to_thread(core.database.scope_spends, *looked_at(now, zone))
+        return summarise(states, caps, spends, now, zone)
 
     async def set_cap(self, scope: str, usd: Decimal | None) -> None:
         """Cap `scope` (a name such as `day` or `run:<id>`), or lift its cap; binds all processes at once.
@@ -110,15 +125,17 @@ class LLMClient:
         """
         await self._core.store.unfreeze(window)
 
-    async def set_breaker(self, model: str, state: Literal["closed", "open"]) -> None:
-        """Open or close a model's breaker by hand.
+    async def set_breaker(self, model: str, state: Literal["closed", "open"]) -> BreakerState:
+        """Open or close a model's breaker by hand; where it was before.
 
         Raises:
             StateUnavailableError: the state store cannot be reached.
         """
         change = await self._core.store.set_breaker(model, state, self._core.timing.clock())
-        if change is not None:
-            self._core.breakers.moved(change)
+        if change is None:
+            return state
+        self._core.breakers.moved(change)
+        return change.before
 
     async def clear_cache(self) -> int:
         """Drop all cached answers; how many there were.
@@ -136,6 +153,26 @@ class LLMClient:
             ConfigurationError: an endpoint names no known provider.
         """
         await self._core.endpoints.check()
+
+    async def endpoint_problems(self) -> dict[str, PromptoryError | None]:
+        """For every configured endpoint what keeps it from being reached, or None; generates nothing."""
+        problems: dict[str, PromptoryError | None] = {}
+        for name in self._core.endpoints.names():
+            try:
+                await self._core.endpoints.check_one(name)
+            except PromptoryError as error:
+                problems[name] = error
+            else:
+                problems[name] = None
+        return problems
+
+    async def cache_stats(self) -> CacheStats:
+        """Entries and bytes of the cache now, hits and misses since the state store was made.
+
+        Raises:
+            StateUnavailableError: the state store cannot be asked.
+        """
+        return await self._core.store.cache_stats(self._core.timing.clock())
 
     async def flush(self) -> None:
         """Write every finished call and attempt to the ledger now, and raise the budget alarms that are due.

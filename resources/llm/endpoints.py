@@ -59,8 +59,16 @@ class Endpoints:
         Raises:
             ProviderError: the first one that cannot be reached or refuses its key.
         """
-        for name in {*self._settings, *self._given}:
-            await self._endpoint(name).provider.check()
+        for name in self.names():
+            await self.check_one(name)
+
+    def names(self) -> list[str]:
+        """The configured endpoints."""
+        return sorted({*self._settings, *self._given})
+
+    async def check_one(self, name: str) -> None:
+        """`check` for one endpoint."""
+        await self._endpoint(name).provider.check()
 
     async def close(self) -> None:
         """Close the providers made here and those that were given."""

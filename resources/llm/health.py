@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from typing import Literal
 
 from resources.llm.scopes import cap_name, current_windows
@@ -36,10 +37,16 @@ class Health:
 
 
 def judge(
-    models: list[ModelState], budgets: list[ScopeState], cache: CacheStats, waiting_calls: int, now: float
+    models: list[ModelState],
+    budgets: list[ScopeState],
+    cache: CacheStats,
+    waiting_calls: int,
+    now: float,
+    zone: tzinfo = UTC,
 ) -> Health:
     """The health that these states mean at epoch second `now`."""
-    current = tuple(budget for budget in budgets if _is_current(budget, now))
+    windows = current_windows(now, zone)
+    current = tuple(one for one in budgets if windows.get(cap_name(one.scope), one.scope) == one.scope)
     broken = [f"The breaker of {model.model} is {model.breaker}." for model in models if model.breaker != "closed"]
     low = [sentence for budget in current for sentence in _budget_warning(budget)]
     low += [f"The limiter of {model.model} has {left:.0%} left." for model in models for left in _low_limits(model)]
@@ -50,10 +57,6 @@ def judge(
 def state_away(problem: str, waiting_calls: int) -> Health:
     """The health while the state store cannot be asked: nothing is admitted."""
     return Health("degraded", (problem,), (), (), None, waiting_calls, state_available=False)
-
-
-def _is_current(budget: ScopeState, now: float) -> bool:
-    return current_windows(now).get(cap_name(budget.scope), budget.scope) == budget.scope
 
 
 def _budget_warning(budget: ScopeState) -> list[str]:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from resources.database.insert_ignore import dialect_insert, insert_ignore
 from resources.database.locks import lock_until_commit
 from resources.database.repositories import budget_scopes
-from resources.database.repositories.spending import scope_totals
+from resources.database.repositories.spending import ScopeSpend, scope_spends, scope_totals
 from resources.database.session import Database, open_database
 from resources.database.tables.ledger import AttemptRow, CallRow
 from resources.llm.ledger_rows import attempt_row, orphan_call_row, orphans, parse_record
@@ -74,6 +74,11 @@ class LedgerDatabase:
         with self._database.session() as session:
             lock_until_commit(session, _REBUILD_LOCK)
             apply([line for line in scope_totals(session) if line[1] or line[2]])
+
+    def scope_spends(self, since: datetime, starts: Sequence[datetime]) -> list[ScopeSpend]:
+        """What each budget window was charged by attempts admitted after each of `starts`; see `scope_spends`."""
+        with self._database.session(read_only=True) as session:
+            return scope_spends(session, since, starts)
 
     def caps(self) -> dict[str, int]:
         """Caps set by hand, nano-USD by scope name."""

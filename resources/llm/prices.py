@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata, resources, util
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from domain.pricing import ModelPrice
 from resources.llm.litellm_prices import price_from_entry
+
+PriceOrigin = Literal["settings", "packaged table", "LiteLLM's table"]
 
 _LITELLM_TABLE = "model_prices_and_context_window_backup.json"
 
@@ -25,6 +27,18 @@ class PriceBook:
     def price_of(self, model: str) -> ModelPrice | None:
         """The price of `model` (`provider/name`), or None where nobody knows it."""
         return self.quoted(model)[0]
+
+    def origin_of(self, model: str) -> PriceOrigin | None:
+        """Which of the three sources `price_of` takes; None where nobody knows the model."""
+        if model in self._overrides:
+            return "settings"
+        if model in packaged_prices():
+            return "packaged table"
+        return None if self.price_of(model) is None else "LiteLLM's table"
+
+    def known_models(self) -> list[str]:
+        """The models of the settings and the packaged table, by name."""
+        return sorted({*self._overrides, *packaged_prices()})
 
     def quoted(self, model: str) -> tuple[ModelPrice | None, dict[str, Any] | None]:
         """The price, and the same as JSON values for the ledger; both None where nobody knows it."""

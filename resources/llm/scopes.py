@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
+from math import floor
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from domain.errors import InputError
 
@@ -32,21 +35,52 @@ def check_scope_name(name: str) -> str:
     return name
 
 
-def expand_scopes(names: tuple[str, ...], now: float) -> tuple[str, ...]:
-    """The budget windows that `names` mean at epoch second `now` (UTC), each once, in order.
+def check_time_zone(name: str) -> ZoneInfo:
+    """The time zone of that name.
 
-    `day` becomes `day:2026-11-22`, `month` becomes `month:2026-11`; other names stand for themselves.
+    Raises:
+        ValueError: this machine knows none of that name.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{name!r} is not a time zone known here; write one like UTC or Europe/Berlin") from None
+
+
+def expand_scopes(names: tuple[str, ...], now: float, zone: tzinfo = UTC) -> tuple[str, ...]:
+    """The budget windows that `names` mean at epoch second `now`, each once, in order.
+
+    `day` becomes `day:2026-11-22`, `month` becomes `month:2026-11`, by the calendar of `zone`; other names stand for
+    themselves.
 
     Raises:
         InputError: a name is not a scope name.
     """
-    return _expand(names, int(now // 60))
+    return _expand(names, int(now // 60), zone)
 
 
-def current_windows(now: float) -> dict[str, str]:
+def current_windows(now: float, zone: tzinfo = UTC) -> dict[str, str]:
     """The current window of each name that has windows."""
-    moment = datetime.fromtimestamp(now, UTC)
+    moment = _moment(now, zone)
     return {"day": f"day:{moment:%Y-%m-%d}", "month": f"month:{moment:%Y-%m}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The day and the month around one moment, in epoch seconds. A day has 23 to 25 hours where clocks are changed."""
+
+    day_start: float
+    month_start: float
+    month_end: float
+
+
+def calendar_at(now: float, zone: tzinfo = UTC) -> Calendar:
+    """Where the windows of epoch second `now` begin and end by the calendar of `zone`."""
+    today = _moment(now, zone)
+    first = datetime(today.year, today.month, 1, tzinfo=zone)
+    following = datetime(today.year + today.month // 12, today.month % 12 + 1, 1, tzinfo=zone)
+    midnight = datetime(today.year, today.month, today.day, tzinfo=zone)
+    return Calendar(midnight.timestamp(), first.timestamp(), following.timestamp())
 
 
 def cap_name(window: str) -> str:
@@ -55,9 +89,14 @@ def cap_name(window: str) -> str:
     return kind if kind in ("day", "month") else window
 
 
+def _moment(now: float, zone: tzinfo) -> datetime:
+    # Whole seconds: `fromtimestamp` rounds, and the last instant of a day must not fall into the next.
+    return datetime.fromtimestamp(floor(now), zone)
+
+
 @lru_cache(maxsize=4096)
-def _expand(names: tuple[str, ...], minute: int) -> tuple[str, ...]:
-    windows = current_windows(minute * 60)
+def _expand(names: tuple[str, ...], minute: int, zone: tzinfo) -> tuple[str, ...]:
+    windows = current_windows(minute * 60, zone)
     try:
         checked = [check_scope_name(name) for name in names]
     except ValueError as error:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Self
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, ValidationError, field_validator
 
 from domain.errors import ConfigurationError
 from domain.pricing import ModelPrice, usd_to_nano
-from resources.llm.scopes import check_scope_name
+from resources.llm.scopes import check_scope_name, check_time_zone
 from resources.llm.state.protocol import BreakerPolicy, ModelLimits, StoreConfig
 
 # Keys sit inside these models: pydantic must not quote the input when it refuses one.
@@ -123,6 +124,9 @@ class CoreSettings(BaseModel):
     budgets: dict[str, Decimal] = Field(
         default_factory=dict, description="Caps in USD by scope name; 0 admits nothing."
     )
+    time_zone: str = Field(
+        default="UTC", description="Whose midnight ends the budget windows of `day` and `month`, e.g. `Europe/Berlin`."
+    )
     require_budget: bool = Field(default=False, description="Refuse calls none of whose scopes has a cap.")
     limits: dict[str, LimitSettings] = Field(default_factory=dict, description="Rate limits by model.")
     cache: CacheSettings = Field(default_factory=CacheSettings, description="The exact cache of answers.")
@@ -154,6 +158,12 @@ class CoreSettings(BaseModel):
             check_scope_name(scope)
         return budgets
 
+    @field_validator("time_zone")
+    @classmethod
+    def _known_time_zone(cls, name: str) -> str:
+        check_time_zone(name)
+        return name
+
     @field_validator("fallback")
     @classmethod
     def _no_model_falls_back_on_itself(cls, fallback: FallbackSettings) -> FallbackSettings:
@@ -172,7 +182,12 @@ class CoreSettings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise _as_configuration_error(error) from None
+            raise as_configuration_error(error) from None
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of the budget windows."""
+        return check_time_zone(self.time_zone)
 
     def store_config(self) -> StoreConfig:
         """The guards' part, as the state stores take it (caps in nano-USD)."""
@@ -188,7 +203,8 @@ class CoreSettings(BaseModel):
         )
 
 
-def _as_configuration_error(error: ValidationError) -> ConfigurationError:
+def as_configuration_error(error: ValidationError) -> ConfigurationError:
+    """The first thing wrong with some settings: its field and the mend, without quoting what was given."""
     details = error.errors(include_url=False, include_input=False, include_context=False)
     first = details[0]
     field = ".".join(str(part) for part in first["loc"])

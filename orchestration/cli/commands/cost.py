@@ -27,9 +27,17 @@ def cost(
     by: Annotated[By, typer.Option(help="What to group by.")] = By.TASK,
     since: Annotated[datetime | None, typer.Option(formats=DATES, help="From this moment on (UTC).")] = None,
     until: Annotated[datetime | None, typer.Option(formats=DATES, help="Before this moment (UTC).")] = None,
+    reserves: Annotated[
+        bool, typer.Option("--reserves", help="Per model instead: what answered attempts reserved and what they cost.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what calls cost, from the ledger. `ambiguous` is what may have been billed: the answer never came."""
+    if reserves:
+        from orchestration.cli.views.reserves import compared
+
+        compared(since, until, as_json)
+        return
     from orchestration.cli.views.cost import spending
 
     spending(by.value, since, until, as_json)

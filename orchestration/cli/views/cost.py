@@ -27,7 +27,7 @@ UNKNOWN = "(none)"
 
 def spending(by: str, since: datetime | None, until: datetime | None, as_json: bool) -> None:
     """One line per group, and the total."""
-    since, until = _utc(since), _utc(until)
+    since, until = in_utc(since), in_utc(until)
     with current_database(Environment.read()) as database, database.session(read_only=True) as session:
         lines = spend(session, KEYS[by], since=since, until=until)
         total = totals(session, since=since, until=until)
@@ -80,5 +80,6 @@ def _cells(by: str, line: SpendLine) -> list[str]:
     ]
 
 
-def _utc(moment: datetime | None) -> datetime | None:
+def in_utc(moment: datetime | None) -> datetime | None:
+    """A moment that was typed without a time zone."""
     return None if moment is None else moment.replace(tzinfo=UTC)

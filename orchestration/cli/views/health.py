@@ -2,37 +2,54 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
+from domain.errors import PromptoryError
 from orchestration.cli.figures import dollars, percent, usd
+from orchestration.cli.opening import ask_core
 from orchestration.cli.screen import emit, table
 from orchestration.environments import Environment
-from resources.llm import open_client
+from resources.llm import LLMClient
 from resources.llm.health import Health
-from resources.llm.settings import CoreSettings
 from resources.llm.state.protocol import ModelState, ScopeState
 
 COLOURS = {"healthy": "green", "warning": "yellow", "degraded": "red"}
 
 
-def shown(as_json: bool) -> int:
+def shown(as_json: bool, *, check: bool = False) -> int:
     """Print the health; the exit code that stands for it."""
-    health = asyncio.run(_ask(Environment.read().core_settings()))
-    emit(as_json, _values(health), lambda console: _show(console, health))
-    return int(health.overall == "degraded")
+
+    async def ask(client: LLMClient) -> tuple[Health, dict[str, PromptoryError | None]]:
+        return await client.health(), await client.endpoint_problems() if check else {}
+
+    health, endpoints = ask_core(Environment.read().core_settings(), ask)
+    value = health_values(health)
+    if check:
+        value["endpoints"] = {name: error.as_dict() if error else None for name, error in endpoints.items()}
+
+    def show(console: Console) -> None:
+        show_health(console, health)
+        if check:
+            rows = [[name, _reached(error)] for name, error in endpoints.items()]
+            console.print(table("Endpoints", ["endpoint", "state"], rows) if rows else "No endpoint is configured.")
+
+    emit(as_json, value, show)
+    return int(health.overall == "degraded" or any(endpoints.values()))
 
 
-async def _ask(settings: CoreSettings) -> Health:
-    async with open_client(settings) as client:
-        return await client.health()
+def _reached(error: PromptoryError | None) -> Text:
+    return Text("reached", style="green") if error is None else Text(str(error), style="red")
 
 
-def _values(health: Health) -> dict[str, Any]:
+def health_values(health: Health) -> dict[str, Any]:
+    """The health for JSON."""
     budgets = [
         {**asdict(budget), "cap_usd": None if budget.cap_nano_usd is None else usd(budget.cap_nano_usd)}
         for budget in health.budgets
@@ -40,15 +57,13 @@ def _values(health: Health) -> dict[str, Any]:
     return {**asdict(health), "budgets": budgets}
 
 
-def _show(console: Console, health: Health) -> None:
+def show_health(console: Console, health: Health) -> None:
+    """The overall state, why, and its parts."""
     console.print(Text(f"{health.overall}", style=f"bold {COLOURS[health.overall]}"))
     for reason in health.reasons:
         console.print(f"  {reason}")
     if health.models:
-        columns = ["model", "breaker", "faults in a row", "requests left", "tokens left"]
-        console.print(
-            table("Breakers and limits", columns, [_model(model) for model in health.models], right=columns[2:])
-        )
+        console.print(models_table(health.models))
     if health.budgets:
         columns = ["scope", "cap", "spent", "ambiguous", "reserved", "used", "frozen"]
         rows = [_budget(budget) for budget in health.budgets]
@@ -60,10 +75,17 @@ def _show(console: Console, health: Health) -> None:
         console.print(f"{health.ledger_waiting_calls} finished calls wait for the ledger's database.")
 
 
+def models_table(models: Sequence[ModelState]) -> Table:
+    """Breaker and limiter of each model."""
+    columns = ["model", "breaker", "faults in a row", "requests left", "tokens left", "paused until"]
+    return table("Breakers and limits", columns, [_model(model) for model in models], right=columns[2:])
+
+
 def _model(model: ModelState) -> list[object]:
     left = [_left(share) for share in (model.requests_left, model.tokens_left)]
     colour = "green" if model.breaker == "closed" else "red"
-    return [model.model, Text(model.breaker, style=colour), model.consecutive_faults, *left]
+    paused = "" if model.paused_until is None else f"{datetime.fromtimestamp(model.paused_until, UTC):%H:%M:%S} UTC"
+    return [model.model, Text(model.breaker, style=colour), model.consecutive_faults, *left, paused]
 
 
 def _left(share: float | None) -> str:

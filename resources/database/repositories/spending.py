@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -58,6 +59,20 @@ class Totals:
         return self.settled_nano_usd + self.overrun_nano_usd
 
 
+@dataclass(frozen=True, slots=True)
+class ScopeSpend:
+    """What one budget window was charged, ambiguous amounts included.
+
+    Attributes:
+        first_at: when the first of the attempts looked at was admitted.
+        spent_nano_usd: one sum per period that was asked for.
+    """
+
+    scope: str
+    first_at: datetime
+    spent_nano_usd: tuple[int, ...]
+
+
 def spend(
     session: Session,
     by: SpendKey,
@@ -103,9 +118,7 @@ def scope_totals(session: Session) -> list[tuple[str, int, int]]:
 
     Reads every attempt there is: for rebuilding a lost state store, not for looking.
     """
-    postgresql = session.get_bind().dialect.name == "postgresql"
-    each = func.json_array_elements_text if postgresql else func.json_each
-    scope = each(AttemptRow.scopes).table_valued("value", joins_implicitly=True).c.value
+    scope = _each_scope(session)
     rows = session.execute(
         select(scope, _charged("settled", "overrun"), _charged("ambiguous"))
         .select_from(AttemptRow)
@@ -113,6 +126,33 @@ def scope_totals(session: Session) -> list[tuple[str, int, int]]:
         .order_by(scope)
     )
     return [(name, int(spent), int(ambiguous)) for name, spent, ambiguous in rows]
+
+
+def scope_spends(session: Session, since: datetime, starts: Sequence[datetime]) -> list[ScopeSpend]:
+    """Per budget window, the charges of attempts admitted at or after each of `starts`, none before `since`.
+
+    An attempt belongs to the windows of the moment it was admitted, however long it took.
+    """
+    scope = _each_scope(session)
+    sums = [func.sum(case((AttemptRow.started_at >= start, AttemptRow.cost_nano_usd), else_=0)) for start in starts]
+    rows = session.execute(
+        select(scope, func.min(AttemptRow.started_at), *sums)
+        .select_from(AttemptRow)
+        .where(AttemptRow.finished_at >= since, AttemptRow.started_at >= since)
+        .group_by(scope)
+        .order_by(scope)
+    )
+    return [_scope_spend(*row) for row in rows]
+
+
+def _scope_spend(scope: str, first_at: datetime, *spent: int) -> ScopeSpend:
+    return ScopeSpend(scope, first_at, tuple(int(value) for value in spent))
+
+
+def _each_scope(session: Session) -> ColumnElement[str]:
+    postgresql = session.get_bind().dialect.name == "postgresql"
+    each = func.json_array_elements_text if postgresql else func.json_each
+    return each(AttemptRow.scopes).table_valued("value", joins_implicitly=True).c.value
 
 
 def _charged(*charges: str) -> ColumnElement[Any]:

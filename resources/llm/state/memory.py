@@ -58,6 +58,10 @@ class MemoryStateStore:
         with self._lock:
             return steering.set_breaker(self._tables, model, state, now)
 
+    async def caps(self) -> dict[str, int]:
+        with self._lock:
+            return self._tables.caps()
+
     async def scopes(self) -> list[ScopeState]:
         with self._lock:
             return self._tables.all_scopes()

@@ -110,6 +110,9 @@ class MemoryTables:
     def put_cap(self, name: str, cap_nano_usd: int | None) -> None:
         self._caps.setdefault(name, _Cap()).cap = cap_nano_usd
 
+    def caps(self) -> dict[str, int]:
+        return {name: cap.cap for name, cap in sorted(self._caps.items()) if cap.cap is not None}
+
     def intent(self, attempt_id: str) -> OpenIntent | None:
         return self._intents.get(attempt_id)
 

@@ -210,6 +210,10 @@ class StateStore(Protocol):
         """Set or lift a cap; binds all processes on their next admission."""
         ...
 
+    async def caps(self) -> dict[str, int]:
+        """The caps that hold now, nano-USD by scope name, whether anything was charged or not."""
+        ...
+
     async def unfreeze(self, scope: str) -> None:
         """Let a scope frozen by an overrun admit again."""
         ...

@@ -75,6 +75,9 @@ class SqliteStateStore:
     async def set_breaker(self, model: str, state: Literal["closed", "open"], now: float) -> BreakerChange | None:
         return await self._file.write(lambda c: steering.set_breaker(SqliteTables(c), model, state, now))
 
+    async def caps(self) -> dict[str, int]:
+        return await self._file.read(lambda c: SqliteTables(c).caps())
+
     async def scopes(self) -> list[ScopeState]:
         return await self._file.write(lambda c: SqliteTables(c).all_scopes())
 

@@ -62,6 +62,9 @@ class BudgetRows:
     def put_cap(self, name: str, cap_nano_usd: int | None) -> None:
         self._connection.execute(PUT_CAP, (name, cap_nano_usd))
 
+    def caps(self) -> dict[str, int]:
+        return dict(self._connection.execute("SELECT name, cap FROM caps WHERE cap IS NOT NULL ORDER BY name"))
+
     def intent(self, attempt_id: str) -> OpenIntent | None:
         row = self._connection.execute(f"{SELECT_INTENT} WHERE attempt_id = ?", (attempt_id,)).fetchone()
         return None if row is None else _intent(*row)

@@ -105,6 +105,10 @@ class GuardTables(ModelTables, Protocol):
         """Set or lift the cap by hand."""
         ...
 
+    def caps(self) -> dict[str, int]:
+        """The caps that hold now, by name."""
+        ...
+
     def intent(self, attempt_id: str) -> OpenIntent | None:
         """The open intent of an attempt."""
         ...
