@@ -128,6 +128,10 @@ class RedisStateStore:
         cap = b"" if cap_nano_usd is None else amount(cap_nano_usd, scope)
         await self._run(steering_scripts.SET_CAP, scope.encode(), cap)
 
+    async def caps(self) -> dict[str, int]:
+        pairs = await self._run(steering_scripts.CAPS)
+        return {name.decode(): int(cap) for name, cap in zip(pairs[::2], pairs[1::2], strict=True) if cap}
+
     async def unfreeze(self, scope: str) -> None:
         await self._run(steering_scripts.UNFREEZE, scope.encode())
 

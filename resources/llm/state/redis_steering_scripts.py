@@ -8,6 +8,8 @@ from resources.llm.state.redis_script import Script
 # ARGV: 2 name, 3 cap ('' = lifted).
 SET_CAP = Script("set_cap", "redis.call('HSET', key('caps'), ARGV[2], ARGV[3])\nreturn {}\n")
 
+CAPS = Script("caps", "return redis.call('HGETALL', key('caps'))\n")
+
 # ARGV: 2 scope.
 UNFREEZE = Script("unfreeze", "redis.call('HDEL', key('scopes'), 'f:' .. ARGV[2])\nreturn {}\n")
 
