@@ -20,7 +20,7 @@ class EndpointConfig(dg.PermissiveConfig):
 class LLMResource(dg.ConfigurableResource):
     """Every call of every asset goes through this core: cache, retry, breaker, limiter, budget, ledger."""
 
-    state: str = Field(description="Shared state of guards and cache: memory or sqlite:///file.")
+    state: str = Field(description="Shared state of guards and cache: memory, sqlite:///file or redis://host.")
     ledger: str = Field(description="SQLAlchemy URL of the database that holds the ledger.")
     endpoints: dict[str, EndpointConfig] = Field(default_factory=dict, description="By provider name.")
     budgets: dict[str, str] = Field(
