@@ -113,7 +113,9 @@ class CoreSettings(BaseModel):
     model_config = _STRICT
 
     state: str = Field(
-        default="sqlite:///state.db", repr=False, description="`memory`, `sqlite:///file` or `redis://…`."
+        default="sqlite:///state.db",
+        repr=False,
+        description="`memory`, `sqlite:///file`, or `redis://host:port/db` (`rediss://` for TLS).",
     )
     ledger: str = Field(
         default="sqlite:///promptory.db", repr=False, description="SQLAlchemy URL of the ledger's database."
