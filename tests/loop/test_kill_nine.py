@@ -22,6 +22,9 @@ from resources.database.repositories import aliases, dataset_versions, gate_deci
 from resources.evaluation.promote import PRODUCTION
 from resources.llm import open_client_sync
 
+# Many processes one after another: minutes on a busy machine.
+pytestmark = pytest.mark.timeout(900)
+
 ROWS = 72
 LATENCY_S = 0.02
 THREADS = 4  # rows an optimizer works on at once, by default
