@@ -16,7 +16,7 @@ SELECT_VALUE = """
 SELECT value FROM cache_values WHERE key = ?1 AND EXISTS (SELECT 1 FROM cache_entries WHERE key = ?1 AND expires > ?2)
 """
 LEAST_RECENTLY_USED = """
-SELECT key FROM cache_entries ORDER BY used LIMIT max(0, (SELECT count(*) FROM cache_entries) - ?)
+SELECT key FROM cache_entries ORDER BY used LIMIT max(0, (SELECT entries FROM cache_counts) - ?)
 """
 
 
@@ -50,11 +50,13 @@ class CacheRows:
 
     def fill(self, key: str, value: bytes, expires: float, max_entries: int) -> None:
         """Store an answer, end its lead and drop the least recently used entries above the bound."""
+        self._drop(key)
         self._connection.execute(
-            f"INSERT OR REPLACE INTO cache_entries (key, expires, used, size) VALUES (?, ?, {NEXT_USE}, ?)",  # noqa: S608 - a constant
+            f"INSERT INTO cache_entries (key, expires, used, size) VALUES (?, ?, {NEXT_USE}, ?)",  # noqa: S608 - a constant
             (key, expires, len(value)),
         )
         self._connection.execute("INSERT OR REPLACE INTO cache_values (key, value) VALUES (?, ?)", (key, value))
+        self._connection.execute("UPDATE cache_counts SET entries = entries + 1")
         self._connection.execute("DELETE FROM cache_leads WHERE key = ?", (key,))
         for (surplus,) in self._connection.execute(LEAST_RECENTLY_USED, (max_entries,)).fetchall():
             self._drop(surplus)
@@ -74,6 +76,7 @@ class CacheRows:
     def clear(self) -> int:
         """Drop all entries; how many there were."""
         self._connection.execute("DELETE FROM cache_values")
+        self._connection.execute("UPDATE cache_counts SET entries = 0")
         return self._connection.execute("DELETE FROM cache_entries").rowcount
 
     def stats(self, now: float) -> CacheStats:
@@ -84,5 +87,6 @@ class CacheRows:
         return CacheStats(count, int(size), hits, misses)
 
     def _drop(self, key: str) -> None:
-        self._connection.execute("DELETE FROM cache_entries WHERE key = ?", (key,))
-        self._connection.execute("DELETE FROM cache_values WHERE key = ?", (key,))
+        if self._connection.execute("DELETE FROM cache_entries WHERE key = ?", (key,)).rowcount:
+            self._connection.execute("DELETE FROM cache_values WHERE key = ?", (key,))
+            self._connection.execute("UPDATE cache_counts SET entries = entries - 1")

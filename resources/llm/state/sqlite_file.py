@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from domain.errors import StateUnavailableError
-from resources.llm.state.sqlite_schema import SCHEMA, SCHEMA_VERSION
+from resources.llm.state.sqlite_schema import SCHEMA, SCHEMA_VERSION, UPGRADES
 
 T = TypeVar("T")
 Step = Callable[[sqlite3.Connection], T]
@@ -119,12 +119,12 @@ class SqliteFile:
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute("BEGIN IMMEDIATE")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            for statement in SCHEMA.split(";\n"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif version != SCHEMA_VERSION:
+        if version not in (0, *UPGRADES, SCHEMA_VERSION):
             raise self._unavailable(f"it has format {version}, this program needs {SCHEMA_VERSION}")
+        for script in [SCHEMA] if version == 0 else [UPGRADES[older] for older in range(version, SCHEMA_VERSION)]:
+            for statement in script.split(";\n"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
 
     def _connected(self) -> sqlite3.Connection:

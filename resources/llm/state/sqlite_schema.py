@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SCHEMA = """
 CREATE TABLE caps (
@@ -76,7 +76,16 @@ CREATE TABLE cache_leads (
 ) WITHOUT ROWID;
 CREATE TABLE cache_counts (
     hits INTEGER NOT NULL,
-    misses INTEGER NOT NULL
+    misses INTEGER NOT NULL,
+    entries INTEGER NOT NULL DEFAULT 0 -- rows of cache_entries, which would take their number of steps to count
 );
 INSERT INTO cache_counts (hits, misses) VALUES (0, 0);
 """
+
+# By the version they lead from.
+UPGRADES = {
+    1: """
+ALTER TABLE cache_counts ADD COLUMN entries INTEGER NOT NULL DEFAULT 0;
+UPDATE cache_counts SET entries = (SELECT count(*) FROM cache_entries);
+""",
+}
