@@ -33,11 +33,13 @@ def build_task_resources(environment: Environment) -> dict[str, Any]:
 def _llm_resource(environment: Environment) -> LLMResource:
     values = {**environment.core_values(), **_url_placeholders(environment)}
     try:
-        return LLMResource(**_with_env_vars(values))
-    except ValidationError as error:
-        known = as_configuration_error(error)
+        resource = LLMResource(**_with_env_vars(values))
+        resource.get_resource_definition()  # here the error for a key in the file can name the file
+    except (ValidationError, ConfigurationError) as error:
+        known = as_configuration_error(error) if isinstance(error, ValidationError) else error
         file = str(environment.config)
         raise ConfigurationError(known.problem, file=file, field=known.field, mend=known.mend) from None
+    return resource
 
 
 def _database_url(environment: Environment) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from domain.errors import NotFoundError
 from resources.database.insert_ignore import insert_ignore
-from resources.database.repositories import ledger, spending
+from resources.database.repositories import ledger, reserves, spending
 from resources.database.repositories.records import as_row
 from resources.database.session import Database
 from resources.database.tables import AttemptRow, CallRow
@@ -183,6 +183,39 @@ def test_scope_totals_add_up_every_scope_of_every_attempt(filled: Database, atte
     with filled.session(read_only=True) as session:
         found = spending.scope_totals(session)
     assert found == [(scope, *wanted[scope]) for scope in sorted(wanted)]
+
+
+def test_scope_spends_sum_what_was_admitted_since(filled: Database, attempts: list[ledger.AttemptRecord]):
+    since = min(attempt.started_at for attempt in attempts)
+    starts = (since, since + timedelta(hours=5), since + timedelta(days=99))
+    found = {}
+    with filled.session(read_only=True) as session:
+        for one in spending.scope_spends(session, since, starts):
+            found[one.scope] = (one.first_at, *one.spent_nano_usd)
+    wanted = {}
+    for scope in {scope for attempt in attempts for scope in attempt.scopes}:
+        own = [attempt for attempt in attempts if scope in attempt.scopes and attempt.finished_at >= since]
+        sums = [sum(one.cost_nano_usd for one in own if one.started_at >= start) for start in starts]
+        if own:
+            wanted[scope] = (min(one.started_at for one in own), *sums)
+    assert found == wanted
+
+
+def test_reserve_lines_compare_known_bills(filled: Database, attempts: list[ledger.AttemptRecord]):
+    with filled.session(read_only=True) as session:
+        found = {line.model: line for line in reserves.reserve_lines(session)}
+    known = [attempt for attempt in attempts if attempt.charge in ("settled", "overrun")]
+    assert set(found) == {attempt.model for attempt in known}
+    for model, line in found.items():
+        own = [attempt for attempt in known if attempt.model == model]
+        assert line.attempts == len(own)
+        assert line.reserved_nano_usd == sum(one.reserved_nano_usd for one in own)
+        assert line.cost_nano_usd == sum(one.cost_nano_usd for one in own)
+        assert line.overruns == sum(one.charge == "overrun" for one in own)
+        uses = [one.cost_nano_usd / one.reserved_nano_usd for one in own if one.reserved_nano_usd]
+        assert (line.lowest_use, line.highest_use) == (
+            (pytest.approx(min(uses)), pytest.approx(max(uses))) if uses else (None, None)
+        )
 
 
 @pytest.mark.parametrize("batch_rows", [1, 7, 100, 10_000])

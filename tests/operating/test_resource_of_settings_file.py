@@ -58,3 +58,14 @@ def test_a_mistake_in_the_file_names_file_and_field(environment):
 
     assert caught.value.file == str(environment.config)
     assert caught.value.field == "retry.max_attempts"
+
+
+def test_a_key_written_into_the_file_is_refused_with_the_way_out(environment):
+    environment.config.write_text(SETTINGS.replace("${GATEWAY_KEY}", SECRET), encoding="utf-8")
+
+    with pytest.raises(ConfigurationError) as caught:
+        build_task_resources(environment)
+
+    assert (caught.value.file, caught.value.field) == (str(environment.config), "endpoints.gateway.api_key")
+    assert "${NAME}" in str(caught.value)
+    assert SECRET not in str(caught.value)

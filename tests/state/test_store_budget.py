@@ -216,3 +216,11 @@ async def test_rebuild_replaces_totals_and_keeps_open_reserves(store, make_inten
     ]
     assert isinstance(await store.admit(make_intent(200), 0), Wait)
     assert isinstance(await store.admit(make_intent(251), 0), Refused)
+
+
+async def test_the_caps_that_hold_are_known_before_anything_is_charged(store):
+    await store.open(StoreConfig({"day": 100, "org": 7}), "a", 0)
+    await store.set_cap("task:x", 5)
+    await store.set_cap("org", None)
+
+    assert await store.caps() == {"day": 100, "task:x": 5}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -13,7 +14,7 @@ from rich.console import Console
 from upath import UPath
 
 from domain.dataset import Split
-from domain.errors import InputError
+from domain.errors import DatabaseUnavailableError, InputError
 from domain.prompt import PromptVersion
 from domain.rendering import StepRenderer
 from orchestration.cli.figures import dollars, percent, usd
@@ -75,7 +76,10 @@ def loaded(wish: Wish, as_json: bool) -> None:
         rng = random.Random(wish.seed)  # noqa: S311 - chooses priorities, keeps no secret
         load = Load(client, requests, context, plan, rng=rng, on_progress=lambda report: _tell(report, plan))
         try:
-            return await load.run(), await client.health()
+            report = await load.run()
+            with suppress(DatabaseUnavailableError):  # then the health says how many calls wait for it
+                await client.flush()
+            return report, await client.health()
         finally:
             await client.set_cap(scope, None)
 
