@@ -4,8 +4,6 @@ import dagster as dg
 
 full_loop = dg.define_asset_job(
     "full_loop",
-    selection=dg.AssetSelection.assets(
-        "dataset", "prompt_version", "optimization_run", "evaluation", "promotion"
-    ),
+    selection=dg.AssetSelection.assets("dataset", "prompt_version", "optimization_run", "evaluation", "promotion"),
     description="From the dataset file to the promoted prompt, in one run.",
 )
