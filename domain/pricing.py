@@ -70,11 +70,7 @@ def cost_nano_usd(price: ModelPrice, usage: Usage) -> int:
     Cached input tokens are billed at `cached_input_per_million` (at the input price where there
     is none); the long-context tier replaces every price once the input is above its threshold.
     """
-    rate_in, rate_out, rate_cached = _rates(price, usage.input_tokens)
-    fresh_input = usage.input_tokens - min(usage.cached_input_tokens, usage.input_tokens)
-    cached_input = usage.input_tokens - fresh_input
-    usd = (fresh_input * rate_in + cached_input * rate_cached + usage.output_tokens * rate_out) / TOKENS_PER_MILLION
-    return usd_to_nano(usd)
+    return _cost(price, usage.input_tokens, min(usage.cached_input_tokens, usage.input_tokens), usage.output_tokens)
 
 
 def reserve_nano_usd(price: ModelPrice, input_token_bound: int, max_output_tokens: int) -> int:
@@ -87,11 +83,14 @@ def reserve_nano_usd(price: ModelPrice, input_token_bound: int, max_output_token
     candidates = [input_token_bound]
     if price.long_context and input_token_bound > price.long_context.above_input_tokens:
         candidates.append(price.long_context.above_input_tokens)
-    return max(
-        cost_nano_usd(price, Usage(input_tokens=tokens, output_tokens=max_output_tokens, cached_input_tokens=cached))
-        for tokens in candidates
-        for cached in (0, tokens)
-    )
+    return max(_cost(price, tokens, cached, max_output_tokens) for tokens in candidates for cached in (0, tokens))
+
+
+def _cost(price: ModelPrice, input_tokens: int, cached_input: int, output_tokens: int) -> int:
+    rate_in, rate_out, rate_cached = _rates(price, input_tokens)
+    fresh_input = input_tokens - cached_input
+    usd = (fresh_input * rate_in + cached_input * rate_cached + output_tokens * rate_out) / TOKENS_PER_MILLION
+    return usd_to_nano(usd)
 
 
 def _rates(price: ModelPrice, input_tokens: int) -> tuple[Decimal, Decimal, Decimal]:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from resources.llm.state.protocol import Happened
+
 T = TypeVar("T")
 Step = Callable[[], Coroutine[Any, Any, T]]
 
@@ -14,8 +16,8 @@ class Background:
     """Runs steps to their end, apart from their caller's cancellation, and waits for them on close.
 
     Args:
-        cancels_cleanly: a cancelled step at this store has not happened (stores inside this machine work without
-            giving up control). Steps then need no task of their own, which would cost as much as the step.
+        cancels_cleanly: a cancelled step at this store has not happened, or the error says that it has (`Happened`).
+            Steps then need no task of their own, which would cost as much as the step.
     """
 
     def __init__(self, *, cancels_cleanly: bool) -> None:
@@ -31,14 +33,20 @@ class Background:
             return await asyncio.shield(self._start(step))
         try:
             return await step()
-        except asyncio.CancelledError:
-            self.start(step)
+        except asyncio.CancelledError as error:
+            if _happened(error) is None:
+                self.start(step)
             raise
 
     async def undoable(self, step: Step[T], undo: Callable[[T], None]) -> T:
         """The result of `step`; if the caller is cancelled and it happens all the same, `undo` gets its result."""
         if self._cancels_cleanly:
-            return await step()
+            try:
+                return await step()
+            except asyncio.CancelledError as error:
+                if (done := _happened(error)) is not None:
+                    undo(done.result)
+                raise
         task = self._start(step)
         try:
             return await asyncio.shield(task)
@@ -65,6 +73,11 @@ class Background:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _happened(error: asyncio.CancelledError) -> Happened | None:
+    """What the cancelled step brought, if it came to that."""
+    return error.args[0] if error.args and isinstance(error.args[0], Happened) else None
 
 
 def _hand_over(task: asyncio.Task[T], receive: Callable[[T], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -36,6 +37,8 @@ class LLMClient:
         self._core = core
         self._layers = wrap_layers(core)
         self._closed = False
+        # Seeded by the system once: asking it for every id is a system call each.
+        self._ids = random.Random(uuid.uuid4().int)  # noqa: S311 - ids need not be secret, only different
 
     async def complete(self, request: Request, context: CallContext = _NO_CONTEXT) -> Completion:
         """Answer `request` within the guards; the call is recorded in the ledger however it ends.
@@ -217,7 +220,7 @@ class LLMClient:
         if seconds is None:
             batch = context.purpose == BATCH_PURPOSE
             seconds = core.settings.batch_deadline_s if batch else core.settings.default_deadline_s
-        call_id = uuid.uuid4().hex
+        call_id = f"{self._ids.getrandbits(128):032x}"
         core.ledger.begun(call_id)
         started_at = core.timing.clock()
         started = core.timing.monotonic()

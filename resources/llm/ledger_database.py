@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from resources.database.insert_ignore import dialect_insert, insert_ignore
+from resources.database.insert_ignore import dialect_insert
 from resources.database.locks import lock_until_commit
 from resources.database.repositories import budget_scopes
 from resources.database.repositories.spending import ScopeSpend, scope_spends, scope_totals
@@ -62,7 +62,7 @@ class LedgerDatabase:
         parsed = [parse_record(record) for record in records]
         with self._database.session() as session:
             _upsert_calls(session, calls)
-            insert_ignore(session, AttemptRow, [attempt_row(record) for record in parsed])
+            _add_attempts(session, [attempt_row(record) for record in parsed])
             _write_orphans(session, orphans(parsed, {call["call_id"] for call in calls}))
 
     def rebuilding(self, apply: Callable[[ScopeTotals], None]) -> None:
@@ -96,6 +96,11 @@ class LedgerDatabase:
     def dispose(self) -> None:
         """Close the connections."""
         self._database.dispose()
+
+
+def _add_attempts(session: Session, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        session.execute(dialect_insert(session, AttemptRow).on_conflict_do_nothing(), rows)
 
 
 def _write_orphans(session: Session, lineages: dict[str, dict[str, Any]]) -> None:

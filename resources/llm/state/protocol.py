@@ -7,7 +7,7 @@ network needs one round trip for each. Times are epoch seconds handed in by the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 BreakerState = Literal["closed", "open", "half_open"]
 Charge = Literal["settled", "ambiguous", "overrun", "free"]
@@ -161,6 +161,13 @@ class CacheFollow:
     """Another call is fetching the answer; ask again after `seconds`."""
 
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """The argument of a CancelledError whose step happened all the same, with what it brought."""
+
+    result: Any
 
 
 CacheLookup = CacheHit | CacheLead | CacheFollow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from resources.llm.state.protocol import Refused, ScopeState, Settlement, Wait
@@ -23,6 +24,7 @@ class Booking:
     record: str
 
 
+@lru_cache(maxsize=4096)
 def cap_names(scope: str) -> tuple[str, str]:
     """The two names a cap that binds `scope` may have: `day` or `month` for their windows, and its own."""
     name, _, window = scope.partition(":")

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from domain.errors import StateUnavailableError
 from resources.llm.state.sqlite_schema import SCHEMA, SCHEMA_VERSION, UPGRADES
+from resources.llm.state.sqlite_turns import Asked, Step, Turns, run_together
 
 T = TypeVar("T")
-Step = Callable[[sqlite3.Connection], T]
 Sleep = Callable[[float], Awaitable[None]]
 
 FIRST_PAUSE_S = 0.0005
@@ -40,6 +40,7 @@ class SqliteFile:
         self._connection: sqlite3.Connection | None = None
         self._pid = os.getpid()
         self._inode = 0
+        self._turns = Turns(self._run_together)
 
     async def open(self) -> None:
         """Connect and create the tables where they are missing; does nothing when already open.
@@ -50,12 +51,13 @@ class SqliteFile:
         await self._insist(self._connect)
 
     async def write(self, step: Step[T]) -> T:
-        """Run `step` in one transaction. It may run again after a rollback, so it must touch nothing else.
+        """Run `step` in one transaction, which it may share. It may run again, so it must touch nothing else.
 
         Raises:
             StateUnavailableError: the file is gone, damaged, not writable, or locked for 10 s.
         """
-        return await self._insist(lambda: self._transact(step))
+        self._leave_parent()
+        return await self._turns.take(step)
 
     async def read(self, step: Step[T]) -> T:
         """Run a `step` of one SELECT.
@@ -84,6 +86,9 @@ class SqliteFile:
                     raise self._unavailable(str(error)) from error
             await self._sleep(pause_s)
         raise self._unavailable(f"another process has locked it for {GIVE_UP_AFTER_S:.0f} s")
+
+    async def _run_together(self, asked: list[Asked]) -> None:
+        await self._insist(lambda: run_together(asked, self._transact))
 
     def _transact(self, step: Step[T]) -> T:
         connection = self._connected()
@@ -150,6 +155,7 @@ class SqliteFile:
             _INHERITED.append(self._connection)
         self._connection = None
         self._lock = threading.Lock()
+        self._turns = Turns(self._run_together)
         self._pid = os.getpid()
 
     def _unavailable(self, why: str) -> StateUnavailableError:
