@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo dev test lint types architecture check lock clean
+.PHONY: help setup demo dev test test-slow test-chaos lint types architecture check lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,10 +33,13 @@ dev: setup ## Start Dagster (UI on http://127.0.0.1:3000, sensors and schedules 
 	@$(BIN)/dg dev --host 127.0.0.1 --port 3000
 
 test: setup ## Run the test suite (starts its own PostgreSQL)
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not live and not slow"
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not live and not slow and not chaos"
 
 test-slow: setup ## Run the long harnesses, at a small part of their full scale
 	@$(BIN)/python -m pytest -m slow --timeout 900 --durations 10
+
+test-chaos: setup ## Run the execution core under kills and outages, many processes at once (needs an idle machine)
+	@$(BIN)/python -m pytest -m chaos --timeout 900 tests/chaos
 
 lint: setup ## Check style and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

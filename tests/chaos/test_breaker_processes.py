@@ -13,7 +13,7 @@ from chaos.crowd import crowd, shared_settings
 
 from benchmarks.provider import Behaviour, start_provider
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 PROCESSES = 4
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.money import Scale, run_money
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
 
 def test_the_invoice_keeps_to_the_cap_and_the_books_agree() -> None:

@@ -20,7 +20,7 @@ from benchmarks.provider import Behaviour, start_provider
 from domain.errors import ProviderError, UnansweredError
 from resources.llm import CallContext, CoreSettings, LLMClient, Message, Request, open_client
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
 CALLS = int(os.environ.get("PROMPTORY_LEAK_CALLS", "4000"))
 ROUNDS = 5
 CALLERS = 40

@@ -12,7 +12,7 @@ from chaos.crowd import crowd, shared_settings
 
 from benchmarks.provider import Behaviour, ProviderProcess, start_provider
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 PROCESSES, EACH = 4, 250
 
 
