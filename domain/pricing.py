@@ -77,9 +77,7 @@ def reserve_nano_usd(price: ModelPrice, input_token_bound: int, max_output_token
     candidates = [input_token_bound]
     if price.long_context and input_token_bound > price.long_context.above_input_tokens:
         candidates.append(price.long_context.above_input_tokens)
-    return max(
-        _cost(price, tokens, cached, max_output_tokens) for tokens in candidates for cached in (0, tokens)
-    )
+    return max(_cost(price, tokens, cached, max_output_tokens) for tokens in candidates for cached in (0, tokens))
 
 
 def _cost(price: ModelPrice, input_tokens: int, cached_input: int, output_tokens: int) -> int:

@@ -53,9 +53,7 @@ async def test_a_step_that_is_refused_undoes_no_other(file: SqliteFile) -> None:
         connection.execute("INSERT INTO caps (name) VALUES ('refused')")
         raise ValueError("no")
 
-    done = await asyncio.gather(
-        file.write(put("a")), file.write(refused), file.write(put("b")), return_exceptions=True
-    )
+    done = await asyncio.gather(file.write(put("a")), file.write(refused), file.write(put("b")), return_exceptions=True)
     assert (done[0], done[2]) == ("a", "b")
     assert isinstance(done[1], ValueError)
     assert await names(file) == ["a", "b"]

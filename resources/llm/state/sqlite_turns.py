@@ -1,4 +1,4 @@
-"""Steps that the calls of one event loop ask for in the same turn share a transaction: a commit costs more than a step."""
+"""Steps the calls of one event loop ask for in the same turn share a transaction: a commit costs more than a step."""
 
 from __future__ import annotations
 
