@@ -35,7 +35,7 @@ BINDS_WITHIN_S = 1.0
 USED_AT_LEAST = 0.95
 # So long a process that is to kill itself is not killed by others.
 SPARED_S = 6.0
-SCOPES = ("day", "task:spend", "run:chaos")
+SCOPES: tuple[str, ...] = ("day", "task:spend", "run:chaos")
 WEATHER = Behaviour(
     latency_s=0.02, jitter_s=0.08, error_share=0.02, drop_share=0.01, truncate_share=0.01, silent_share=0.01
 )

@@ -153,7 +153,7 @@ async def spend_with_litellm(plan: Plan) -> None:
 
     litellm.suppress_debug_info = True
     cap = min(float(usd) for usd in plan.budgets.values())
-    router = litellm.Router(
+    router = litellm.Router(  # pyright: ignore[reportPrivateImportUsage] - how its documentation imports it
         model_list=[
             {
                 "model_name": "m",

@@ -152,7 +152,7 @@ async def litellm_router(base_url: str) -> AsyncIterator[Running]:
     import litellm
 
     litellm.suppress_debug_info = True
-    router = litellm.Router(
+    router = litellm.Router(  # pyright: ignore[reportPrivateImportUsage] - how its documentation imports it
         model_list=[
             {
                 "model_name": MODEL,

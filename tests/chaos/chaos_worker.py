@@ -88,8 +88,10 @@ async def main(plan: Plan) -> None:
     if plan.speed != 1.0:
         clock, sleep = scaled(plan.speed, plan.since)
         timing = {"clock": clock, "sleep": sleep}
-    async with open_client(CoreSettings.parse(plan.settings), **timing):
+    async with open_client(CoreSettings.parse(plan.settings), **timing) as llm:
+        print("ready", flush=True)  # noqa: T201 - the test reads it
         await asyncio.to_thread(sys.stdin.readline)
+        print(json.dumps(await work(plan, llm)), flush=True)  # noqa: T201 - the test reads it
 
 
 if __name__ == "__main__":
