@@ -14,9 +14,6 @@ from resources.llm.types import CallContext, Completion
 
 Progress = Callable[[int, int], None]
 
-FLUSH_ANSWERS = 64
-FLUSH_S = 0.05
-
 
 @dataclass(slots=True)
 class Answered:
@@ -59,8 +56,8 @@ async def answer_rows(
 ) -> Answered:
     """The answers of `prompt` to `rows`; those the store holds are taken from it.
 
-    Answers are written in groups while calls go on, so that a killed run repeats at most the calls in flight and the
-    last unwritten group (at most `FLUSH_S` seconds of answers).
+    A row's answer is durable before the next row is taken up in its place, so that a killed run repeats at most as many
+    rows as were in flight, with or without the response cache.
 
     Raises:
         UnansweredError: a call got no answer; what was answered is kept, and the next run goes on from there.
@@ -79,7 +76,7 @@ async def answer_rows(
             answer, completions = await runner.run(row)
             result.answers[row.input_id] = answer
             result.count(completions)
-            writer.add(answer)
+            await writer.write(answer)
             if progress:
                 progress(len(result.answers), len(stored) + len(missing))
 
@@ -95,25 +92,34 @@ async def answer_rows(
 
 
 class _AnswerWriter:
-    """Writes answers in groups: by number, or when the first one waits too long."""
+    """Writes answers before anybody goes on; those of one turn of the event loop share a transaction."""
 
     def __init__(self, store: AnswerStore, prompt_version_id: str) -> None:
         self._store = store
         self._prompt_version_id = prompt_version_id
         self._pending: list[Answer] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._written: asyncio.Future[None] | None = None
 
-    def add(self, answer: Answer) -> None:
+    async def write(self, answer: Answer) -> None:
+        """Return once `answer` is durable."""
         self._pending.append(answer)
-        if len(self._pending) >= FLUSH_ANSWERS:
-            self.flush()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
+        if self._written is None:
+            loop = asyncio.get_running_loop()
+            self._written = loop.create_future()
+            loop.call_soon(self.flush)
+        await asyncio.shield(self._written)
 
     def flush(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._pending:
-            pending, self._pending = self._pending, []
-            self._store.put_many(self._prompt_version_id, 0, pending)
+        """Write what is pending and let those who wait for it go on."""
+        pending, self._pending = self._pending, []
+        written, self._written = self._written, None
+        try:
+            if pending:
+                self._store.put_many(self._prompt_version_id, 0, pending)
+        except Exception as error:
+            if written is None:
+                raise
+            written.set_exception(error)
+            return
+        if written is not None:
+            written.set_result(None)
