@@ -14,6 +14,7 @@ from domain.pricing import Usage
 from resources.llm.types import FinishReason, ProviderAnswer, Request
 
 START = 1_795_305_600.0  # 2026-11-22 00:00:00 UTC
+QUIET_TURNS = 50
 
 
 class VirtualTime:
@@ -50,13 +51,18 @@ class VirtualTime:
                     waking.set_result(None)
 
     async def _let_others_go_on(self) -> None:
-        """Until nobody can go on without time passing; answers of a server that are under way count as going on."""
-        while True:
-            for _ in range(50):
+        """Until nobody can go on without time passing; answers of a server that are under way count as going on.
+
+        An answer arrives in real time, so quiet turns are counted anew from it: who got it still has to act on it.
+        """
+        quiet = 0
+        while quiet < QUIET_TURNS:
+            if any(is_busy() for is_busy in self.busy):
+                quiet = 0
+                await asyncio.sleep(0.001)
+            else:
+                quiet += 1
                 await asyncio.sleep(0)
-            if not any(is_busy() for is_busy in self.busy):
-                return
-            await asyncio.sleep(0.001)
 
 
 @dataclass(frozen=True)

