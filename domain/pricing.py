@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
+from functools import cached_property
+from math import lcm
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,39 +14,62 @@ NANO_USD_PER_USD = 1_000_000_000
 TOKENS_PER_MILLION = 1_000_000
 
 
-class Usage(BaseModel):
-    """Tokens of one attempt. `cached_input_tokens` is the part of `input_tokens` billed as cached."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one attempt. `cached_input_tokens` is the part of `input_tokens` billed as cached.
 
-    model_config = ConfigDict(frozen=True)
+    Raises:
+        ValueError: a count is negative.
+    """
 
-    input_tokens: int = Field(default=0, ge=0)
-    output_tokens: int = Field(default=0, ge=0)
-    cached_input_tokens: int = Field(default=0, ge=0)
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        if self.input_tokens < 0 or self.output_tokens < 0 or self.cached_input_tokens < 0:
+            raise ValueError("a count of tokens is 0 or more")
 
 
-class LongContextTier(BaseModel):
+class ExactRates(NamedTuple):
+    """Prices as whole numbers: so many nano-USD per token, all divided by `per`."""
+
+    fresh_input: int
+    cached_input: int
+    output: int
+    per: int
+
+
+class _Rates(BaseModel):
+    """USD per million tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input_per_million: Decimal = Field(ge=0, description="USD per million input tokens.")
+    output_per_million: Decimal = Field(ge=0, description="USD per million output tokens.")
+    cached_input_per_million: Decimal | None = Field(
+        default=None, ge=0, description="USD per million cached input tokens; None: as other input."
+    )
+
+    @cached_property
+    def exact(self) -> ExactRates:
+        """The same without rounding, for arithmetic that every attempt needs several times."""
+        cached = self.input_per_million if self.cached_input_per_million is None else self.cached_input_per_million
+        rates = (self.input_per_million, cached, self.output_per_million)
+        ratios = [(rate * NANO_USD_PER_USD / TOKENS_PER_MILLION).as_integer_ratio() for rate in rates]
+        per = lcm(*(below for _, below in ratios))
+        return ExactRates(*(above * (per // below) for above, below in ratios), per)
+
+
+class LongContextTier(_Rates):
     """Prices (USD per million tokens) that apply to the whole request above a number of input tokens."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     above_input_tokens: int = Field(gt=0, description="The tier applies to requests with more input tokens than this.")
-    input_per_million: Decimal = Field(ge=0, description="USD per million input tokens.")
-    output_per_million: Decimal = Field(ge=0, description="USD per million output tokens.")
-    cached_input_per_million: Decimal | None = Field(
-        default=None, ge=0, description="USD per million cached input tokens; None: as other input."
-    )
 
 
-class ModelPrice(BaseModel):
+class ModelPrice(_Rates):
     """USD per million tokens of one model, with where and when the figure was read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    input_per_million: Decimal = Field(ge=0, description="USD per million input tokens.")
-    output_per_million: Decimal = Field(ge=0, description="USD per million output tokens.")
-    cached_input_per_million: Decimal | None = Field(
-        default=None, ge=0, description="USD per million cached input tokens; None: as other input."
-    )
     long_context: LongContextTier | None = Field(
         default=None, description="Prices of long requests, where they differ."
     )
@@ -87,18 +114,8 @@ def reserve_nano_usd(price: ModelPrice, input_token_bound: int, max_output_token
 
 
 def _cost(price: ModelPrice, input_tokens: int, cached_input: int, output_tokens: int) -> int:
-    rate_in, rate_out, rate_cached = _rates(price, input_tokens)
-    fresh_input = input_tokens - cached_input
-    usd = (fresh_input * rate_in + cached_input * rate_cached + output_tokens * rate_out) / TOKENS_PER_MILLION
-    return usd_to_nano(usd)
-
-
-def _rates(price: ModelPrice, input_tokens: int) -> tuple[Decimal, Decimal, Decimal]:
     tier = price.long_context
-    source = tier if tier and input_tokens > tier.above_input_tokens else price
-    cached = source.cached_input_per_million
-    return (
-        source.input_per_million,
-        source.output_per_million,
-        source.input_per_million if cached is None else cached,
-    )
+    rates = (tier if tier and input_tokens > tier.above_input_tokens else price).exact
+    fresh_input = input_tokens - cached_input
+    total = fresh_input * rates.fresh_input + cached_input * rates.cached_input + output_tokens * rates.output
+    return -(-total // rates.per)

@@ -11,7 +11,7 @@ from resources.llm.call import Call, Timing
 from resources.llm.endpoints import Endpoint, Endpoints
 from resources.llm.outcomes import Outcome, answered, broken_off, failed, never_sent
 from resources.llm.quotes import Quote, Quotes
-from resources.llm.records import AttemptFacts, attempt_id_of
+from resources.llm.records import AttemptFacts, attempt_id_of, lineage_of
 from resources.llm.scopes import expand_scopes
 from resources.llm.settlement import Settler
 from resources.llm.types import Completion, ProviderAnswer, Request
@@ -61,7 +61,7 @@ class AttemptLayer:
         facts = await self._admission.admit(self._draft(request, call, quote))
         call.attempts += 1
         sent_at = self._timing.monotonic()
-        outcome = broken_off(facts, "crashed", 0.0)
+        outcome: Outcome | None = None
         try:
             answer = await self._exchange(endpoint, request, call, sent_at)
             outcome = answered(facts, quote.price, answer, self._timing.monotonic() - sent_at)
@@ -75,6 +75,8 @@ class AttemptLayer:
             outcome = broken_off(facts, "cancelled", self._timing.monotonic() - sent_at)
             raise
         finally:
+            if outcome is None:
+                outcome = broken_off(facts, "crashed", self._timing.monotonic() - sent_at)
             call.cost_nano_usd += outcome.ending.cost_nano_usd
             await self._settler.settle(facts, outcome, call.context, sent_at - asked_at)
         return _completion(request, call, answer, outcome)
@@ -92,6 +94,7 @@ class AttemptLayer:
     def _draft(self, request: Request, call: Call, quote: Quote) -> Draft:
         number = call.attempts + 1
         attempt_id = attempt_id_of(call.call_id, number)
+        lineage = lineage_of(call.call_id, call.requested_model, call.context, call.started_at)
 
         def facts_at(now: float) -> AttemptFacts:
             return AttemptFacts(
@@ -104,7 +107,7 @@ class AttemptLayer:
                 price=quote.price_record,
                 owner=self._owner,
                 started_at=now,
-                lineage=call.lineage,
+                lineage=lineage,
             )
 
         return Draft(facts_at, quote.tokens, call)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
+
+import orjson
 
 from domain.errors import InputError
 from domain.pricing import Usage
 from resources.llm.types import Completion, Request
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +39,58 @@ def cache_key(request: Request, address: str) -> str:
     Raises:
         InputError: `extra` or `response_schema` hold something JSON cannot say.
     """
-    identity = (
-        _FORMAT,
+    parts = [_identity_without_messages(request, address)]
+    for role, content in request.messages:
+        text = content.encode("utf-8", "surrogatepass")
+        # With its length before it, no text can pass for two, nor for what stands around it.
+        parts.append(b"%b %d\n" % (role.encode(), len(text)))
+        parts.append(text)
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def _identity_without_messages(request: Request, address: str) -> bytes:
+    if request.extra or request.response_schema is not None:
+        return _as_json(_parameters(request, address))
+    return _plain_identity(
         address,
         request.model,
-        request.messages,
         request.max_output_tokens,
         float(request.temperature),
         request.top_p,
         request.stop,
         request.seed,
-        request.response_schema,
         request.sample,
+    )
+
+
+@lru_cache(maxsize=256, typed=True)
+def _plain_identity(*parameters: object) -> bytes:
+    return _as_json(parameters)
+
+
+def _parameters(request: Request, address: str) -> tuple[object, ...]:
+    return (
+        address,
+        request.model,
+        request.max_output_tokens,
+        float(request.temperature),
+        request.top_p,
+        request.stop,
+        request.seed,
+        request.sample,
+        request.response_schema,
         request.extra,
     )
+
+
+def _as_json(parameters: tuple[object, ...]) -> bytes:
     try:
-        text = json.dumps(identity, separators=(",", ":"), sort_keys=True, allow_nan=False)
+        text = json.dumps((_FORMAT, *parameters), separators=(",", ":"), sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"The request cannot be written as JSON: {error}.", field="extra", mend="Use JSON values only."
         ) from None
-    return hashlib.sha256(text.encode()).hexdigest()
+    return text.encode() + b"\n"
 
 
 def storable(request: Request, completion: Completion) -> bool:
@@ -75,13 +109,13 @@ def encode(completion: Completion) -> bytes:
         "cost_nano_usd": completion.origin_cost_nano_usd,
         "latency_s": completion.origin_latency_s,
     }
-    return json.dumps(entry, separators=(",", ":")).encode()
+    return orjson.dumps(entry)
 
 
 def decode(value: bytes) -> CachedAnswer | None:
     """The stored answer; None where the bytes are not one."""
     try:
-        entry = json.loads(value)
+        entry = orjson.loads(value)
         tokens_in, tokens_out, cached_in = entry["usage"]
         return CachedAnswer(
             text=entry["text"],

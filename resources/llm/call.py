@@ -41,7 +41,6 @@ class Call:
         deadline: monotonic seconds.
         attempts: attempts admitted so far.
         cost_nano_usd: charged so far, ambiguous attempts included.
-        lineage: the ledger's call columns, shared by the records of all attempts.
     """
 
     context: CallContext
@@ -50,7 +49,6 @@ class Call:
     started_at: float
     started: float
     deadline: float
-    lineage: dict[str, Any]
     attempts: int = 0
     cost_nano_usd: int = 0
 

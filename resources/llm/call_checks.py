@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.errors import InputError
-from resources.llm.records import LINEAGE_FIELDS
+from resources.llm.records import LINEAGE_FIELDS, lineage_values
 from resources.llm.types import CallContext, Request
 
 # They change what an attempt costs beyond its reserve, or what it answers beyond what is read.
@@ -41,15 +41,19 @@ def check_context(context: CallContext) -> None:
     """
     if context.deadline_s is not None and not context.deadline_s > 0:
         raise InputError("The deadline must lie ahead.", field="deadline_s", mend="Give seconds above 0, or None.")
-    for name in LINEAGE_FIELDS:
-        value = getattr(context, name)
+    for name, value in zip(LINEAGE_FIELDS, lineage_values(context), strict=True):
         if value is not None:
             _check_text(name, value)
 
 
 def _check_text(name: str, value: str) -> None:
     longest = _LONGEST.get(name, _LONGEST_OTHERWISE)
-    if not isinstance(value, str) or len(value) > longest or "\x00" in value:
+    if not isinstance(value, str) or len(value) > longest or "\x00" in value or not _is_unicode(value):
         raise InputError(
             f"`{name}` must be text of at most {longest} characters.", field=name, mend="Use a shorter name or an id."
         )
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether no half of a surrogate pair is in it, which neither database nor JSON could hold."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)

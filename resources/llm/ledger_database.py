@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import literal_column, select
 from sqlalchemy.orm import Session
 
-from resources.database.insert_ignore import dialect_insert
+from resources.database.bulk_write import BulkWrite, Insert
 from resources.database.locks import lock_until_commit
 from resources.database.repositories import budget_scopes
 from resources.database.repositories.spending import ScopeSpend, scope_spends, scope_totals
 from resources.database.session import Database, open_database
 from resources.database.tables.ledger import AttemptRow, CallRow
-from resources.llm.ledger_rows import attempt_row, orphan_call_row, orphans, parse_record
+from resources.llm.ledger_rows import (
+    ATTEMPT_COLUMNS,
+    CALL_COLUMNS,
+    Row,
+    attempt_row,
+    orphan_call_row,
+    orphans,
+    parse_record,
+)
 from resources.llm.records import LOST
 
 ScopeTotals = list[tuple[str, int, int]]
@@ -51,8 +59,8 @@ class LedgerDatabase:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def write(self, calls: Sequence[dict[str, Any]], records: Sequence[str]) -> None:
-        """Store `calls` (rows) and the attempts in `records` (JSON), in one transaction.
+    def write(self, calls: Sequence[Row], records: Sequence[str]) -> None:
+        """Store `calls` (`CALL_COLUMNS`) and the attempts in `records` (JSON), in one transaction.
 
         No attempt is stored without a call: one that is not in `calls` gets a row from the attempt's lineage.
 
@@ -61,9 +69,9 @@ class LedgerDatabase:
         """
         parsed = [parse_record(record) for record in records]
         with self._database.session() as session:
-            _upsert_calls(session, calls)
-            _add_attempts(session, [attempt_row(record) for record in parsed])
-            _write_orphans(session, orphans(parsed, {call["call_id"] for call in calls}))
+            _WRITE_CALLS(session, calls)
+            _ADD_ATTEMPTS(session, [attempt_row(record) for record in parsed])
+            _write_orphans(session, orphans(parsed, {call[0] for call in calls}))
 
     def rebuilding(self, apply: Callable[[ScopeTotals], None]) -> None:
         """Sum all attempts by scope and hand (scope, settled, ambiguous) to `apply`, one process at a time.
@@ -98,26 +106,32 @@ class LedgerDatabase:
         self._database.dispose()
 
 
-def _add_attempts(session: Session, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        session.execute(dialect_insert(session, AttemptRow).on_conflict_do_nothing(), rows)
-
-
 def _write_orphans(session: Session, lineages: dict[str, dict[str, Any]]) -> None:
     """Give calls a row in case their process dies before it tells how they ended; its own row always wins."""
     if not lineages:
         return
     query = select(AttemptRow).where(AttemptRow.call_id.in_(lineages)).order_by(AttemptRow.call_id, AttemptRow.number)
     grouped = groupby(session.scalars(query), key=lambda row: row.call_id)
-    rows = [orphan_call_row(lineages[call_id], list(attempts)) for call_id, attempts in grouped]
-    _upsert_calls(session, rows, only_if_lost=True)
+    _WRITE_LOST_CALLS(session, [orphan_call_row(lineages[call_id], list(attempts)) for call_id, attempts in grouped])
 
 
-def _upsert_calls(session: Session, rows: Iterable[dict[str, Any]], *, only_if_lost: bool = False) -> None:
-    batch = list(rows)
-    if not batch:
-        return
-    insert = dialect_insert(session, CallRow)
-    changes = {name: insert.excluded[name] for name in batch[0] if name != "call_id"}
-    where = CallRow.status == LOST if only_if_lost else None
-    session.execute(insert.on_conflict_do_update(index_elements=["call_id"], set_=changes, where=where), batch)
+def _replacing(insert: Insert) -> Insert:
+    return insert.on_conflict_do_update(index_elements=["call_id"], set_=_all_but_the_id(insert))
+
+
+def _replacing_lost(insert: Insert) -> Insert:
+    only_lost = CallRow.status == literal_column(f"'{LOST}'")
+    return insert.on_conflict_do_update(index_elements=["call_id"], set_=_all_but_the_id(insert), where=only_lost)
+
+
+def _all_but_the_id(insert: Insert) -> dict[str, Any]:
+    return {name: insert.excluded[name] for name in CALL_COLUMNS if name != "call_id"}
+
+
+def _keeping(insert: Insert) -> Insert:
+    return insert.on_conflict_do_nothing()
+
+
+_WRITE_CALLS = BulkWrite(CallRow, CALL_COLUMNS, _replacing)
+_WRITE_LOST_CALLS = BulkWrite(CallRow, CALL_COLUMNS, _replacing_lost)
+_ADD_ATTEMPTS = BulkWrite(AttemptRow, ATTEMPT_COLUMNS, _keeping)

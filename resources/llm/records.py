@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
+
+import orjson
 
 from domain.pricing import Usage
 from resources.llm.state.protocol import Charge
@@ -25,6 +27,7 @@ LINEAGE_FIELDS = (
     "experiment_id",
     "unit_id",
 )
+_LINEAGE = attrgetter(*LINEAGE_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,17 @@ class Ending:
     latency_s: float = 0.0
 
 
+def lineage_values(context: CallContext) -> tuple[Any, ...]:
+    """The values of `LINEAGE_FIELDS`."""
+    return _LINEAGE(context)
+
+
 def lineage_of(call_id: str, requested_model: str, context: CallContext, started_at: float) -> dict[str, Any]:
     """The call's own ledger columns; the records of all its attempts carry them."""
-    columns: dict[str, Any] = {name: getattr(context, name) for name in LINEAGE_FIELDS}
-    columns.update(call_id=call_id, requested_model=requested_model, started_at=started_at)
+    columns: dict[str, Any] = dict(zip(LINEAGE_FIELDS, _LINEAGE(context), strict=True))
+    columns["call_id"] = call_id
+    columns["requested_model"] = requested_model
+    columns["started_at"] = started_at
     return columns
 
 
@@ -79,7 +89,7 @@ def lost_record(facts: AttemptFacts) -> str:
 
 def attempt_record(facts: AttemptFacts, ending: Ending, finished_at: float) -> str:
     """The record of an attempt that ended at epoch second `finished_at`: its ledger columns, its owner, its call."""
-    return json.dumps(
+    return orjson.dumps(
         {
             "attempt_id": facts.attempt_id,
             "call_id": facts.call_id,
@@ -101,4 +111,4 @@ def attempt_record(facts: AttemptFacts, ending: Ending, finished_at: float) -> s
             "owner": facts.owner,
             "call": facts.lineage,
         }
-    )
+    ).decode()

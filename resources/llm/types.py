@@ -103,6 +103,25 @@ class Completion:
     origin_latency_s: float = 0.0
     finish_reason: FinishReason = "stop"
 
+    def after(self, latency_s: float) -> Completion:
+        """The same, with its latency. Written out because `dataclasses.replace` costs as much as a cache's lookup."""
+        return Completion(
+            self.text,
+            self.status,
+            self.call_id,
+            self.model,
+            self.usage,
+            self.cost_nano_usd,
+            latency_s,
+            self.attempts,
+            self.reason,
+            self.cached,
+            self.origin_call_id,
+            self.origin_cost_nano_usd,
+            self.origin_latency_s,
+            self.finish_reason,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderAnswer:

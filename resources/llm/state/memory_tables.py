@@ -7,7 +7,7 @@ from itertools import islice
 
 from resources.llm.state.protocol import ScopeState
 from resources.llm.state.rules_breaker import Breaker
-from resources.llm.state.rules_budget import binding_cap, cap_names
+from resources.llm.state.rules_budget import cap_names
 from resources.llm.state.rules_limiter import Slot, Use
 from resources.llm.state.tables import ModelGuards, OpenIntent
 
@@ -28,12 +28,60 @@ class _Cap:
     configured: int | None = None
 
 
+NOTHING = _Totals()
+
+
+class _Slots:
+    """What one model's limiter counted, by second, with its sums: asking must not cost more the longer it counts."""
+
+    def __init__(self) -> None:
+        self._by_start: dict[int, list[int]] = {}
+        self._oldest = 0
+        self._requests = 0
+        self._tokens = 0
+
+    def __contains__(self, start: int) -> bool:
+        return start in self._by_start
+
+    def add(self, start: int, requests: int, tokens: int) -> None:
+        """Count so many more in the second that begins at `start`."""
+        counted = self._by_start.get(start)
+        if counted is None:
+            counted = self._by_start[start] = [0, 0]
+            self._oldest = min(self._oldest, start) if len(self._by_start) > 1 else start
+        counted[0] += requests
+        counted[1] += tokens
+        self._requests += requests
+        self._tokens += tokens
+
+    def drop(self, until: int) -> None:
+        """Forget the slots up to `until`."""
+        if self._oldest > until or not self._by_start:
+            return
+        for start in [start for start in self._by_start if start <= until]:
+            requests, tokens = self._by_start.pop(start)
+            self._requests -= requests
+            self._tokens -= tokens
+        self._oldest = min(self._by_start, default=0)
+
+    def use(self, after: int) -> Use:
+        """The sums after the slot `after`."""
+        if self._by_start and self._oldest <= after:
+            counted = self.after(after)
+            return Use(sum(slot.requests for slot in counted), sum(slot.tokens for slot in counted))
+        return Use(self._requests, self._tokens)
+
+    def after(self, after: int) -> list[Slot]:
+        """The slots after `after`."""
+        return [Slot(start, *counted) for start, counted in self._by_start.items() if start > after]
+
+
 class MemoryTables:
     """`GuardTables` without a file. Dictionaries keep the order in which rows came."""
 
     def __init__(self) -> None:
         self._guards: dict[str, ModelGuards] = {}
-        self._slots: dict[str, dict[int, Slot]] = {}
+        self._slots: dict[str, _Slots] = {}
         self._totals: dict[str, _Totals] = {}
         self._caps: dict[str, _Cap] = {}
         self._intents: dict[str, OpenIntent] = {}
@@ -55,37 +103,41 @@ class MemoryTables:
                 self._guards[model] = guards.extended(until)
 
     def use(self, model: str, after_slot: int) -> Use:
-        counted = self.slots(model, after_slot)
-        return Use(sum(slot.requests for slot in counted), sum(slot.tokens for slot in counted))
+        slots = self._slots.get(model)
+        return Use() if slots is None else slots.use(after_slot)
 
     def slots(self, model: str, after_slot: int) -> list[Slot]:
-        return [slot for slot in self._slots.get(model, {}).values() if slot.start > after_slot]
+        slots = self._slots.get(model)
+        return [] if slots is None else slots.after(after_slot)
 
     def count(self, model: str, slot: int, tokens: int, expired_slot: int) -> None:
-        slots = self._slots.setdefault(model, {})
-        if slot not in slots:
-            for start in [start for start in slots if start <= expired_slot]:
-                del slots[start]
-        earlier = slots.get(slot, Slot(slot, 0, 0))
-        slots[slot] = Slot(slot, earlier.requests + 1, earlier.tokens + tokens)
+        slots = self._slots.get(model)
+        if slots is None:
+            slots = self._slots[model] = _Slots()
+        slots.drop(expired_slot)
+        slots.add(slot, 1, tokens)
 
     def correct_tokens(self, model: str, slot: int, change: int) -> None:
-        slots = self._slots.get(model, {})
-        if slot in slots:
-            slots[slot] = Slot(slot, slots[slot].requests, slots[slot].tokens + change)
+        slots = self._slots.get(model)
+        if slots is not None and slot in slots:
+            slots.add(slot, 0, change)
 
     def scope(self, scope: str) -> ScopeState:
-        totals = self._totals.get(scope, _Totals())
-        caps = [self._caps[name].cap for name in cap_names(scope) if name in self._caps]
-        return ScopeState(
-            scope, binding_cap(caps), totals.settled, totals.ambiguous, totals.reserved, frozen=totals.frozen
-        )
+        totals = self._totals.get(scope, NOTHING)
+        cap: int | None = None
+        for name in cap_names(scope):
+            held = self._caps.get(name)
+            if held is not None and held.cap is not None and (cap is None or held.cap < cap):
+                cap = held.cap
+        return ScopeState(scope, cap, totals.settled, totals.ambiguous, totals.reserved, totals.frozen)
 
     def all_scopes(self) -> list[ScopeState]:
         return [self.scope(scope) for scope in sorted(self._totals)]
 
     def add(self, scope: str, settled: int, ambiguous: int, reserved: int) -> None:
-        totals = self._totals.setdefault(scope, _Totals())
+        totals = self._totals.get(scope)
+        if totals is None:
+            totals = self._totals[scope] = _Totals()
         totals.settled += settled
         totals.ambiguous += ambiguous
         totals.reserved += reserved

@@ -1,0 +1,91 @@
+"""Writing many rows of one table at a time: SQL and conversions are worked out once, not once per row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, cast
+
+import orjson
+from sqlalchemy import JSON, Boolean, Float, Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import Session
+
+from resources.database.tables.base import Base, UtcDateTime
+
+Insert = postgresql.Insert | sqlite.Insert
+Complete = Callable[[Insert], Insert]
+Convert = Callable[[Any], Any]
+
+
+class BulkWrite:
+    """An INSERT of whole rows. SQLAlchemy prepares each row of an `executemany` anew, which costs more than SQLite.
+
+    Args:
+        columns: the names of a row's values: all columns of the table, in its order.
+        complete: adds what is to happen where a row is there already (`on_conflict_…`).
+
+    Raises:
+        ValueError: `columns` are not the table's.
+    """
+
+    def __init__(self, table: type[Base], columns: Sequence[str], complete: Complete) -> None:
+        self._table = cast(Table, table.__table__)
+        if list(columns) != [column.name for column in self._table.columns]:
+            raise ValueError(f"these are not the columns of {self._table.name}, in their order: {list(columns)}")
+        self._columns = tuple(columns)
+        self._complete = complete
+        self._prepared = lru_cache(maxsize=4)(self._prepare)
+
+    def __call__(self, session: Session, rows: Sequence[Sequence[Any]]) -> None:
+        """Write `rows` in the session's transaction.
+
+        Raises:
+            SQLAlchemyError: the database refuses a row; nothing of `rows` is written once the session is rolled back.
+        """
+        if not rows:
+            return
+        connection = session.connection()
+        statement, converters, by_name = self._prepared(connection.dialect)
+        converted: list[Any] = [_converted(row, converters) for row in rows]
+        if by_name:
+            converted = [dict(zip(self._columns, row, strict=True)) for row in converted]
+        connection.exec_driver_sql(statement, converted)
+
+    def _prepare(self, dialect: Dialect) -> tuple[str, list[tuple[int, Convert]], bool]:
+        insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+        compiled = self._complete(insert(self._table)).compile(dialect=dialect, column_keys=list(self._columns))
+        converters = [
+            (place, convert)
+            for place, column in enumerate(self._table.columns)
+            if (convert := _converter(column.type, dialect)) is not None
+        ]
+        return str(compiled), converters, not compiled.positional
+
+
+def _converter(kind: Any, dialect: Dialect) -> Convert | None:
+    if isinstance(kind, JSON):
+        return _json_text
+    if dialect.name == "sqlite" and isinstance(kind, Boolean | Float):
+        return None  # sqlite3 takes them as they are
+    if dialect.name == "sqlite" and isinstance(kind, UtcDateTime):
+        return _sqlite_moment
+    return kind.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _json_text(value: Any) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
+
+
+def _sqlite_moment(value: datetime | None) -> str | None:
+    """As `UtcDateTime` writes it, in a third of the time."""
+    return None if value is None else value.astimezone(UTC).isoformat(" ", "microseconds")[:26]
+
+
+def _converted(row: Sequence[Any], converters: Sequence[tuple[int, Convert]]) -> tuple[Any, ...]:
+    values = list(row)
+    for place, convert in converters:
+        values[place] = convert(values[place])
+    return tuple(values)
