@@ -58,7 +58,8 @@ class _Rates(BaseModel):
         rates = (self.input_per_million, cached, self.output_per_million)
         ratios = [(rate * NANO_USD_PER_USD / TOKENS_PER_MILLION).as_integer_ratio() for rate in rates]
         per = lcm(*(below for _, below in ratios))
-        return ExactRates(*(above * (per // below) for above, below in ratios), per)
+        fresh_input, cached_input, output = (above * (per // below) for above, below in ratios)
+        return ExactRates(fresh_input, cached_input, output, per)
 
 
 class LongContextTier(_Rates):
@@ -107,10 +108,15 @@ def reserve_nano_usd(price: ModelPrice, input_token_bound: int, max_output_token
     may lie above the threshold where the true count does not. All-cached is priced beside all-fresh,
     since a price list may charge more for cached tokens than for fresh ones.
     """
-    candidates = [input_token_bound]
-    if price.long_context and input_token_bound > price.long_context.above_input_tokens:
-        candidates.append(price.long_context.above_input_tokens)
-    return max(_cost(price, tokens, cached, max_output_tokens) for tokens in candidates for cached in (0, tokens))
+    most = _dearest(price, input_token_bound, max_output_tokens)
+    tier = price.long_context
+    if tier and input_token_bound > tier.above_input_tokens:
+        most = max(most, _dearest(price, tier.above_input_tokens, max_output_tokens))
+    return most
+
+
+def _dearest(price: ModelPrice, input_tokens: int, output_tokens: int) -> int:
+    return max(_cost(price, input_tokens, 0, output_tokens), _cost(price, input_tokens, input_tokens, output_tokens))
 
 
 def _cost(price: ModelPrice, input_tokens: int, cached_input: int, output_tokens: int) -> int:

@@ -85,6 +85,8 @@ class AttemptLayer:
         seconds = min(endpoint.timeout_s, call.deadline - now)
         if seconds <= 0:
             raise UnansweredError("The call's deadline passed before it could be sent.", reason="deadline")
+        if not endpoint.watched:
+            return await endpoint.provider.send(request, seconds)
         try:
             async with asyncio.timeout(seconds + _GRACE_S):
                 return await endpoint.provider.send(request, seconds)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from domain.errors import InputError
 from resources.llm.records import LINEAGE_FIELDS, lineage_values
 from resources.llm.types import CallContext, Request
@@ -22,6 +24,8 @@ def check_request(request: Request) -> None:
     """
     if request.max_output_tokens < 1:
         raise InputError("A request needs room to answer.", field="max_output_tokens", mend="Ask for 1 token or more.")
+    if not isfinite(request.temperature) or not (request.top_p is None or isfinite(request.top_p)):
+        raise InputError("A request samples with finite numbers.", field="temperature", mend="Give 0 to 2.")
     if not request.messages:
         raise InputError("A request needs a message.", field="messages", mend="Add one.")
     _check_text("model", request.model)

@@ -13,10 +13,11 @@ from resources.llm.types import Provider
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A provider with what the core itself needs of its settings."""
+    """A provider with what the core itself needs of its settings. `watched`: cut it off when it does not keep time."""
 
     provider: Provider
     timeout_s: float
+    watched: bool = True
 
 
 class Endpoints:
@@ -83,6 +84,7 @@ class Endpoints:
         settings = self._settings.get(name)
         kind = settings.provider if settings and settings.provider else name
         provider = self._given.get(name) or create_provider(kind, settings)
-        endpoint = Endpoint(provider, (settings or EndpointSettings()).timeout_s)
+        watched = not getattr(provider, "keeps_time", False)
+        endpoint = Endpoint(provider, (settings or EndpointSettings()).timeout_s, watched)
         self._made[name] = endpoint
         return endpoint

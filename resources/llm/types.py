@@ -141,7 +141,10 @@ class ProviderAnswer:
 
 @runtime_checkable
 class Provider(Protocol):
-    """One way to reach models. Holds no guard, no cache and no money."""
+    """One way to reach models. Holds no guard, no cache and no money.
+
+    A class with `keeps_time = True` ends every `send` within its `timeout_s` by itself; others are watched and cut off.
+    """
 
     def input_token_bound(self, request: Request) -> int:
         """Input tokens the provider may bill for `request`; never fewer than it will."""

@@ -1,17 +1,15 @@
-"""`openai/…`: any endpoint that speaks OpenAI's chat completions (OpenAI, vLLM, Ollama, gateways), on plain aiohttp."""
+"""`openai/…`: any endpoint that speaks OpenAI's chat completions (OpenAI, vLLM, Ollama, gateways)."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
-
-import aiohttp
-from aiohttp.abc import AbstractStreamWriter
-from yarl import URL
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from domain.errors import ConfigurationError, FaultClass, ProviderError
+from resources.llm.providers.http1_client import Http1Client, HttpFailure
+from resources.llm.providers.http1_connection import Reply
 from resources.llm.providers.http_faults import status_error
 from resources.llm.providers.openai_options import read_options
 from resources.llm.providers.openai_stream import completion_of
@@ -23,16 +21,7 @@ if TYPE_CHECKING:
     from resources.llm.settings import EndpointSettings
 
 VENDOR_BASE_URL = "https://api.openai.com/v1"
-CONNECT_TIMEOUT_S = 10.0
 CHECK_TIMEOUT_S = 10.0
-# Below the 5 s of common servers: a connection the server has just closed costs an attempt of unknown outcome.
-KEEPALIVE_S = 4.0
-
-
-class _Reply(NamedTuple):
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class OpenAIProvider:
@@ -46,14 +35,14 @@ class OpenAIProvider:
         ConfigurationError: a header value or an option cannot be used.
     """
 
+    keeps_time = True
+
     def __init__(self, settings: EndpointSettings, *, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
         self._clock = clock
-        self._base_url = settings.base_url or VENDOR_BASE_URL
         self._options = read_options(settings)
         self._headers = _headers(settings)
-        self._urls: dict[str, URL] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._client: Http1Client | None = None
         self._closed = False
 
     def input_token_bound(self, request: Request) -> int:
@@ -66,12 +55,13 @@ class OpenAIProvider:
         Raises:
             ProviderError: with the fault's class; `never_sent` where no byte left.
         """
-        body = request_body(request, self._options.max_tokens_field, stream=self._options.stream)
+        options = self._options
+        body = request_body(request, options.max_tokens_field, stream=options.stream)
         reply = await self._exchange("POST", "/chat/completions", body, timeout_s)
         # An endpoint that knows no streams answers in one piece.
-        streamed = reply.headers.get("Content-Type", "").startswith("text/event-stream")
+        streamed = options.stream and reply.headers.get("Content-Type", "").startswith("text/event-stream")
         answer = completion_of(reply.body) if streamed else reply.body
-        return parse_answer(answer, byte_token_bound(request), request.max_output_tokens)
+        return parse_answer(answer, lambda: byte_token_bound(request), request.max_output_tokens)
 
     async def check(self) -> None:
         """List the endpoint's models.
@@ -84,82 +74,40 @@ class OpenAIProvider:
     async def close(self) -> None:
         """Close every connection. Safe to call twice; a closed provider answers no more."""
         self._closed = True
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
 
-    async def _exchange(self, method: str, path: str, body: bytes | None, timeout_s: float) -> _Reply:
-        """One HTTP exchange that ended in a 2xx.
-
-        aiohttp's exceptions carry the request's headers, and with them the key. They are therefore turned into a
-        value inside `except` and raised outside it, so that nothing hangs on `__context__`.
-        """
-        session = self._open_session()
-        data = None if body is None else _Body(body)
+    async def _exchange(self, method: str, path: str, body: bytes | None, timeout_s: float) -> Reply:
+        """One HTTP exchange that ended in a 2xx."""
         clock = asyncio.get_running_loop().time
         started = clock()
+        first_byte_s = self._options.first_byte_s if self._options.stream else None
         try:
-            async with asyncio.timeout_at(started + self._first_byte_limit_s(timeout_s)) as limit:
-                async with session.request(method, self._url(path), data=data, allow_redirects=False) as response:
-                    first = await response.content.readany()
-                    limit.reschedule(started + timeout_s)
-                    reply = _Reply(response.status, response.headers, first + await response.content.read())
-        except TimeoutError as error:
-            failure = _timeout_error(round(clock() - started, 2), never_sent=_never_sent(data, error))
-        except aiohttp.ClientError as error:
-            failure = _connection_error(type(error).__name__, never_sent=_never_sent(data, error))
+            reply = await self._open_client().request(
+                method, path, body, timeout_s=timeout_s, first_byte_s=first_byte_s
+            )
+        except HttpFailure as failure:
+            error = _error_of(failure, round(clock() - started, 2))
         else:
             if 200 <= reply.status < 300:
                 return reply
-            failure = status_error(reply.status, reply.headers, reply.body, self._clock())
-        raise failure
+            error = status_error(reply.status, reply.headers, reply.body, self._clock())
+        raise error
 
-    def _first_byte_limit_s(self, timeout_s: float) -> float:
-        options = self._options
-        return min(timeout_s, options.first_byte_s) if options.stream and options.first_byte_s else timeout_s
-
-    def _url(self, path: str) -> URL:
-        url = self._urls.get(path)
-        if url is None:
-            url = self._urls[path] = URL(self._base_url + path)
-        return url
-
-    def _open_session(self) -> aiohttp.ClientSession:
+    def _open_client(self) -> Http1Client:
         if self._closed:
             raise ProviderError("this provider is closed", fault=FaultClass.INVALID_REQUEST, never_sent=True)
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._settings.max_connections, keepalive_timeout=KEEPALIVE_S),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers=self._headers,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
-            )
-        return self._session
+        if self._client is None:
+            settings = self._settings
+            self._client = Http1Client(settings.base_url or VENDOR_BASE_URL, self._headers, settings.max_connections)
+        return self._client
 
 
-class _Body(aiohttp.BytesPayload):
-    """A request's body that notes when it begins to leave; a provider cannot act on headers alone.
-
-    Noted before the first byte reaches the socket: `sent=False` is certain, `sent=True` is "perhaps". A trace would
-    tell the same and cost a tenth of the whole exchange.
-    """
-
-    sent = False
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        self.sent = True
-        await super().write(writer)
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        self.sent = True
-        await super().write_with_length(writer, content_length)
-
-
-def _never_sent(body: _Body | None, error: Exception) -> bool:
-    """Whether it is certain that the provider has not got the request."""
-    if body is not None:
-        return not body.sent
-    return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+def _error_of(failure: HttpFailure, after_s: float) -> ProviderError:
+    if failure.timeout:
+        return _timeout_error(after_s, never_sent=failure.never_sent)
+    return _connection_error(failure.kind, never_sent=failure.never_sent)
 
 
 def _timeout_error(timeout_s: float, *, never_sent: bool) -> ProviderError:

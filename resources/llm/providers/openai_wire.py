@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Literal
+
+import orjson
 
 from domain.errors import FaultClass, ProviderError
 from domain.pricing import Usage
@@ -59,17 +62,19 @@ def request_body(request: Request, max_tokens_field: MaxTokensField, *, stream: 
         }
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-    return _encode(body | request.extra)
+    if request.extra or request.response_schema is not None:
+        return _encode(body | request.extra, plain=False)
+    return _encode(body, plain=True)
 
 
-def parse_answer(body: bytes, input_token_bound: int, max_output_tokens: int) -> ProviderAnswer:
+def parse_answer(body: bytes, input_token_bound: Callable[[], int], max_output_tokens: int) -> ProviderAnswer:
     """The answer in a 200's body. Without a usable `usage`, the reserve's own bounds stand in for it.
 
     Raises:
         ProviderError: MALFORMED; the body is not a chat completion.
     """
     try:
-        parsed: Any = json.loads(body)
+        parsed = _decode(body)
         choice = parsed["choices"][0]
         message = choice["message"]
         content, refusal = message.get("content"), message.get("refusal")
@@ -85,7 +90,7 @@ def parse_answer(body: bytes, input_token_bound: int, max_output_tokens: int) ->
             usage = _usage(parsed)
             return ProviderAnswer(
                 text=_well_formed(text),
-                usage=usage or Usage(input_tokens=input_token_bound, output_tokens=max_output_tokens),
+                usage=usage or Usage(input_tokens=input_token_bound(), output_tokens=max_output_tokens),
                 finish_reason="refusal" if refusal else _FINISH.get(str(finish), "other"),
                 provider_request_id=_well_formed(request_id)[:200] if isinstance(request_id, str) else None,
                 usage_estimated=usage is None,
@@ -107,8 +112,18 @@ def _refuse_extra(request: Request) -> None:
         )
 
 
-def _encode(body: dict[str, Any]) -> bytes:
+def _decode(body: bytes) -> Any:
     try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return json.loads(body)  # also takes half a surrogate pair, which some providers escape
+
+
+def _encode(body: dict[str, Any], *, plain: bool) -> bytes:
+    """`plain`: nothing in it came from outside but text, so it cannot hold NaN, which orjson would send as null."""
+    try:
+        if plain:
+            return orjson.dumps(body)
         return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except (UnicodeEncodeError, ValueError, TypeError):
         problem = "the request holds a lone surrogate, NaN or a value JSON cannot say"
