@@ -13,27 +13,37 @@ from resources.llm.state.protocol import Happened
 from resources.llm.state.sqlite_file import SqliteFile
 
 
+class Plain:
+    """The bare connection, with nothing put off."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.execute = connection.execute
+
+    def flush(self) -> None:
+        return None
+
+
 @pytest.fixture
 async def file(tmp_path: Path):
-    opened = SqliteFile(tmp_path / "state.db", asyncio.sleep)
+    opened = SqliteFile(tmp_path / "state.db", asyncio.sleep, Plain)
     await opened.open()
     yield opened
     opened.close()
 
 
 def put(name: str):
-    def step(connection: sqlite3.Connection) -> str:
+    def step(connection: Plain) -> str:
         connection.execute("INSERT INTO caps (name) VALUES (?)", (name,))
         return name
 
     return step
 
 
-async def names(file: SqliteFile) -> list[str]:
+async def names(file: SqliteFile[Plain]) -> list[str]:
     return await file.read(lambda c: [name for (name,) in c.execute("SELECT name FROM caps ORDER BY name")])
 
 
-async def test_steps_of_one_turn_share_a_transaction(file: SqliteFile, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_steps_of_one_turn_share_a_transaction(file: SqliteFile[Plain], monkeypatch: pytest.MonkeyPatch) -> None:
     transactions = 0
     transact = file._transact
 
@@ -48,8 +58,8 @@ async def test_steps_of_one_turn_share_a_transaction(file: SqliteFile, monkeypat
     assert transactions == 1
 
 
-async def test_a_step_that_is_refused_undoes_no_other(file: SqliteFile) -> None:
-    def refused(connection: sqlite3.Connection) -> None:
+async def test_a_step_that_is_refused_undoes_no_other(file: SqliteFile[Plain]) -> None:
+    def refused(connection: Plain) -> None:
         connection.execute("INSERT INTO caps (name) VALUES ('refused')")
         raise ValueError("no")
 
@@ -59,7 +69,7 @@ async def test_a_step_that_is_refused_undoes_no_other(file: SqliteFile) -> None:
     assert await names(file) == ["a", "b"]
 
 
-async def test_a_caller_that_left_before_its_turn_takes_its_step_along(file: SqliteFile) -> None:
+async def test_a_caller_that_left_before_its_turn_takes_its_step_along(file: SqliteFile[Plain]) -> None:
     leaving, staying = (asyncio.ensure_future(file.write(put(name))) for name in ("leaving", "staying"))
     await asyncio.sleep(0)  # both have asked
     leaving.cancel()
@@ -71,7 +81,7 @@ async def test_a_caller_that_left_before_its_turn_takes_its_step_along(file: Sql
 
 
 @pytest.mark.parametrize("way", ["plain", "undoable", "finish"])
-async def test_a_caller_cancelled_right_after_the_commit_is_told(file: SqliteFile, way: str) -> None:
+async def test_a_caller_cancelled_right_after_the_commit_is_told(file: SqliteFile[Plain], way: str) -> None:
     background = Background(cancels_cleanly=True)
     undone: list[str] = []
 

@@ -9,6 +9,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Mapping
+from typing import cast
 
 from yarl import URL
 
@@ -17,6 +18,7 @@ from resources.llm.providers.http1_connection import ConnectionBroken, Http1Conn
 CONNECT_TIMEOUT_S = 10.0
 # Below the 5 s of common servers: a connection the server has just closed costs an attempt of unknown outcome.
 KEEPALIVE_S = 4.0
+_OWN_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "promptory"}
 
 
 class HttpFailure(Exception):  # noqa: N818 - an outcome that its reader turns into an error of ours
@@ -45,8 +47,13 @@ class Http1Client:
     def __init__(self, base_url: str, headers: Mapping[str, str], max_connections: int) -> None:
         self._url = URL(base_url)
         self._path = self._url.raw_path.rstrip("/")
-        host = self._url.raw_authority
-        lines = {"Host": host, "Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "promptory"} | dict(headers)
+        own = {
+            "Host": self._url.raw_authority,
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "User-Agent": "promptory",
+        }
+        lines = own | dict(headers)
         self._head = "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode("latin-1")
         self._tls = _tls_context() if self._url.scheme == "https" else None
         self._places = asyncio.Semaphore(max_connections)
@@ -128,8 +135,8 @@ class Http1Client:
             async with asyncio.timeout_at(min(deadline, loop.time() + CONNECT_TIMEOUT_S)):
                 _, connection = await loop.create_connection(
                     lambda: Http1Connection(loop),
-                    self._url.raw_host,
-                    self._url.port,
+                    cast(str, self._url.raw_host),
+                    cast(int, self._url.port),
                     ssl=self._tls,
                     happy_eyeballs_delay=0.25,
                 )

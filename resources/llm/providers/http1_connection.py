@@ -46,6 +46,8 @@ class Http1Connection(asyncio.Protocol):
         self._size = 0
         self._heading = True
         self._until_close = True
+        # More than was asked for came: whatever it is, it must not pass for the next answer.
+        self._unasked = False
         self._deadline = 0.0
         self.idle_since = 0.0
         self.closed: asyncio.Future[None] = loop.create_future()
@@ -84,7 +86,7 @@ class Http1Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
         if self._answer is None:
-            self.abort()  # nobody asked: whatever this is, the next answer could not be trusted
+            self.abort()
             return
         if self._timer is not None and self._timer.when() < self._deadline:
             self._timer.cancel()
@@ -93,6 +95,8 @@ class Http1Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._fail(ConnectionBroken(type(error).__name__))
+        if self._unasked:
+            self.abort()
 
     def eof_received(self) -> None:
         """Called by the loop when the server sends no more."""
@@ -104,6 +108,11 @@ class Http1Connection(asyncio.Protocol):
         self._fail(ConnectionBroken(type(exc).__name__ if exc else "closed by the server"))
         if not self.closed.done():
             self.closed.set_result(None)
+
+    def on_message_begin(self) -> None:
+        """Called by the parser."""
+        if self._answer is None:
+            self._unasked = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser."""

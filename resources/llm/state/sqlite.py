@@ -10,6 +10,7 @@ from typing import Literal
 from resources.llm.state import admission, settling, steering
 from resources.llm.state.protocol import (
     BreakerChange,
+    CacheFollow,
     CacheLookup,
     CacheStats,
     Intent,
@@ -28,11 +29,19 @@ from resources.llm.state.sqlite_owners import OwnerRows
 
 
 class SqliteTables(BudgetRows, ModelRows, OwnerRows):
-    """`GuardTables` in SQL, inside one transaction."""
+    """`GuardTables` in SQL, for one transaction, before whose end it must be flushed."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        super().__init__(connection)
+        BudgetRows.__init__(self, connection)
+        ModelRows.__init__(self, connection)
+        OwnerRows.__init__(self, connection)
         self.cache = CacheRows(connection)
+
+    def flush(self) -> None:
+        """Write what was put off."""
+        self.flush_scopes()
+        self.flush_slots()
+        self.cache.flush()
 
 
 class SqliteStateStore:
@@ -44,13 +53,13 @@ class SqliteStateStore:
     """
 
     def __init__(self, path: Path, sleep: Sleep = asyncio.sleep) -> None:
-        self._file = SqliteFile(path, sleep)
+        self._file = SqliteFile(path, sleep, SqliteTables)
         self._config = StoreConfig()
         self._owners: set[str] = set()
+        self._followed: set[str] = set()
 
     async def open(self, config: StoreConfig, owner: str, now: float) -> None:
-        def step(connection: sqlite3.Connection) -> None:
-            tables = SqliteTables(connection)
+        def step(tables: SqliteTables) -> None:
             steering.apply_caps(tables, config)
             tables.see_owner(owner, now)
             _recover(tables, config, now)
@@ -61,63 +70,68 @@ class SqliteStateStore:
         await self._file.write(step)
 
     async def admit(self, intent: Intent, now: float) -> Verdict:
-        return await self._file.write(lambda c: admission.admit(SqliteTables(c), intent, self._config, now))
+        return await self._file.write(lambda t: admission.admit(t, intent, self._config, now))
 
     async def settle(self, settlement: Settlement, now: float) -> SettleResult:
-        return await self._file.write(lambda c: settling.settle(SqliteTables(c), settlement, self._config, now))
+        return await self._file.write(lambda t: settling.settle(t, settlement, self._config, now))
 
     async def set_cap(self, scope: str, cap_nano_usd: int | None) -> None:
-        await self._file.write(lambda c: SqliteTables(c).put_cap(scope, cap_nano_usd))
+        await self._file.write(lambda t: t.put_cap(scope, cap_nano_usd))
 
     async def unfreeze(self, scope: str) -> None:
-        await self._file.write(lambda c: SqliteTables(c).set_frozen(scope, False))
+        await self._file.write(lambda t: t.set_frozen(scope, False))
 
     async def set_breaker(self, model: str, state: Literal["closed", "open"], now: float) -> BreakerChange | None:
-        return await self._file.write(lambda c: steering.set_breaker(SqliteTables(c), model, state, now))
+        return await self._file.write(lambda t: steering.set_breaker(t, model, state, now))
 
     async def caps(self) -> dict[str, int]:
-        return await self._file.read(lambda c: SqliteTables(c).caps())
+        return await self._file.read(lambda t: t.caps())
 
     async def scopes(self) -> list[ScopeState]:
-        return await self._file.write(lambda c: SqliteTables(c).all_scopes())
+        return await self._file.write(lambda t: t.all_scopes())
 
     async def models(self, now: float) -> list[ModelState]:
-        return await self._file.write(lambda c: steering.model_states(SqliteTables(c), self._config, now))
+        return await self._file.write(lambda t: steering.model_states(t, self._config, now))
 
     async def take_outbox(self, limit: int) -> list[tuple[str, str]]:
-        return await self._file.read(lambda c: SqliteTables(c).take_records(limit))
+        return await self._file.read(lambda t: t.take_records(limit))
 
     async def acknowledge_outbox(self, attempt_ids: list[str]) -> None:
-        await self._file.write(lambda c: SqliteTables(c).drop_records(attempt_ids))
+        await self._file.write(lambda t: t.drop_records(attempt_ids))
 
     async def rebuild(self, charges: list[tuple[str, int, int]]) -> None:
-        await self._file.write(lambda c: SqliteTables(c).replace_totals(charges))
+        await self._file.write(lambda t: t.replace_totals(charges))
 
     async def cache_lookup(self, key: str, owner: str, now: float) -> CacheLookup:
-        following = await self._file.read(lambda c: CacheRows(c).follow(key, now))
-        if following is not None:
-            return following
+        if key in self._followed:
+            # Followers ask often, and reading disturbs nobody.
+            following = await self._file.read(lambda t: t.cache.follow(key, now))
+            if following is not None:
+                return following
+            self._followed.discard(key)
         until = now + self._config.lease_s
-        return await self._file.write(lambda c: CacheRows(c).lookup(key, owner, until, now))
+        answer = await self._file.write(lambda t: t.cache.lookup(key, owner, until, now))
+        if isinstance(answer, CacheFollow):
+            self._followed.add(key)
+        return answer
 
     async def cache_fill(self, key: str, value: bytes, ttl_s: float, now: float) -> None:
         most = self._config.cache_max_entries
-        await self._file.write(lambda c: CacheRows(c).fill(key, value, now + ttl_s, most))
+        await self._file.write(lambda t: t.cache.fill(key, value, now + ttl_s, most))
 
     async def cache_abandon(self, key: str, owner: str) -> None:
-        await self._file.write(lambda c: CacheRows(c).abandon(key, owner))
+        await self._file.write(lambda t: t.cache.abandon(key, owner))
 
     async def cache_clear(self) -> int:
-        return await self._file.write(lambda c: CacheRows(c).clear())
+        return await self._file.write(lambda t: t.cache.clear())
 
     async def cache_stats(self, now: float) -> CacheStats:
-        return await self._file.write(lambda c: CacheRows(c).stats(now))
+        return await self._file.write(lambda t: t.cache.stats(now))
 
     async def renew(self, owner: str, now: float) -> None:
         until = now + self._config.lease_s
 
-        def step(connection: sqlite3.Connection) -> None:
-            tables = SqliteTables(connection)
+        def step(tables: SqliteTables) -> None:
             tables.see_owner(owner, now)
             tables.extend_probes(owner, until)
             tables.cache.extend_leads(owner, until)
@@ -126,8 +140,7 @@ class SqliteStateStore:
         await self._file.write(step)
 
     async def close(self, owner: str, now: float) -> None:  # noqa: ARG002 - the Protocol's signature
-        def step(connection: sqlite3.Connection) -> None:
-            tables = SqliteTables(connection)
+        def step(tables: SqliteTables) -> None:
             settling.book_lost(tables, owner)
             tables.drop_owner(owner)
             tables.cache.release(owner)

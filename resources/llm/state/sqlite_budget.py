@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import dataclass
 
 from resources.llm.state.protocol import ScopeState
 from resources.llm.state.rules_budget import cap_names
@@ -13,9 +14,9 @@ SELECT_SCOPE = """
 SELECT settled, ambiguous, reserved, frozen, (SELECT min(cap) FROM caps WHERE name IN (?1, ?2))
 FROM (SELECT 1) LEFT JOIN scopes ON scope = ?2
 """
-ADD_TO_SCOPE = """
+PUT_SCOPE = """
 INSERT INTO scopes (scope, settled, ambiguous, reserved) VALUES (?1, ?2, ?3, ?4)
-ON CONFLICT (scope) DO UPDATE SET settled = settled + ?2, ambiguous = ambiguous + ?3, reserved = reserved + ?4
+ON CONFLICT (scope) DO UPDATE SET settled = ?2, ambiguous = ?3, reserved = ?4
 """
 CONFIGURE_CAP = """
 INSERT INTO caps (name, cap, configured) VALUES (?1, ?2, ?2)
@@ -26,27 +27,59 @@ SELECT_INTENT = "SELECT attempt_id, model, scopes, reserve, tokens, owner, recor
 RESERVE_OF_OPEN_INTENTS = """
 SELECT value, sum(reserve) FROM intents, json_each(intents.scopes) GROUP BY value
 """
+DROP_RECORDS = "DELETE FROM outbox WHERE attempt_id IN (SELECT value FROM json_each(?))"
+
+
+@dataclass(slots=True)
+class _Totals:
+    """A scope as this transaction left it, and whether the file knows that yet."""
+
+    settled: int
+    ambiguous: int
+    reserved: int
+    frozen: bool
+    cap: int | None
+    changed: bool = False
 
 
 class BudgetRows:
-    """The money part of `GuardTables`."""
+    """The money part of `GuardTables`.
+
+    Steps that share a transaction mostly concern the same scopes, so totals are read once and written once per
+    transaction; `flush_scopes` must be called before it ends.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._scopes: dict[str, _Totals] = {}
+
+    def flush_scopes(self) -> None:
+        """Write what changed."""
+        changed = [(scope, totals) for scope, totals in self._scopes.items() if totals.changed]
+        if changed:
+            values = [(scope, totals.settled, totals.ambiguous, totals.reserved) for scope, totals in changed]
+            self._connection.executemany(PUT_SCOPE, values)
+        for _, totals in changed:
+            totals.changed = False
 
     def scope(self, scope: str) -> ScopeState:
-        row = self._connection.execute(SELECT_SCOPE, cap_names(scope)).fetchone()
-        settled, ambiguous, reserved, frozen, cap = row
-        return ScopeState(scope, cap, settled or 0, ambiguous or 0, reserved or 0, frozen=bool(frozen))
+        held = self._totals(scope)
+        return ScopeState(scope, held.cap, held.settled, held.ambiguous, held.reserved, frozen=held.frozen)
 
     def all_scopes(self) -> list[ScopeState]:
+        self._read_anew()
         names = self._connection.execute("SELECT scope FROM scopes ORDER BY scope").fetchall()
         return [self.scope(name) for (name,) in names]
 
     def add(self, scope: str, settled: int, ambiguous: int, reserved: int) -> None:
-        self._connection.execute(ADD_TO_SCOPE, (scope, settled, ambiguous, reserved))
+        totals = self._totals(scope)
+        totals.settled += settled
+        totals.ambiguous += ambiguous
+        totals.reserved += reserved
+        totals.changed = True
 
     def replace_totals(self, charges: list[tuple[str, int, int]]) -> None:
+        self._read_anew()
         self._connection.execute("UPDATE scopes SET settled = 0, ambiguous = 0, reserved = 0")
         for scope, settled, ambiguous in charges:
             self.add(scope, settled, ambiguous, 0)
@@ -54,12 +87,15 @@ class BudgetRows:
             self.add(scope, 0, 0, reserved)
 
     def set_frozen(self, scope: str, frozen: bool) -> None:
+        self._read_anew()
         self._connection.execute("UPDATE scopes SET frozen = ? WHERE scope = ?", (frozen, scope))
 
     def configure_cap(self, name: str, cap_nano_usd: int) -> None:
+        self._read_anew()
         self._connection.execute(CONFIGURE_CAP, (name, cap_nano_usd))
 
     def put_cap(self, name: str, cap_nano_usd: int | None) -> None:
+        self._read_anew()
         self._connection.execute(PUT_CAP, (name, cap_nano_usd))
 
     def caps(self) -> dict[str, int]:
@@ -103,7 +139,21 @@ class BudgetRows:
         ).fetchall()
 
     def drop_records(self, attempt_ids: list[str]) -> None:
-        self._connection.executemany("DELETE FROM outbox WHERE attempt_id = ?", [(each,) for each in attempt_ids])
+        self._connection.execute(DROP_RECORDS, (json.dumps(attempt_ids),))
+
+    def _totals(self, scope: str) -> _Totals:
+        held = self._scopes.get(scope)
+        if held is None:
+            row = self._connection.execute(SELECT_SCOPE, cap_names(scope)).fetchone()
+            settled, ambiguous, reserved, frozen, cap = row
+            held = _Totals(settled or 0, ambiguous or 0, reserved or 0, bool(frozen), cap)
+            self._scopes[scope] = held
+        return held
+
+    def _read_anew(self) -> None:
+        """Before the rows are touched in another way than through the totals held here."""
+        self.flush_scopes()
+        self._scopes.clear()
 
 
 def _intent(

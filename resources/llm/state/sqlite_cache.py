@@ -12,19 +12,40 @@ SELECT_OTHER_LEAD = """
 SELECT 1 FROM cache_leads
 WHERE key = ?1 AND until > ?2 AND NOT EXISTS (SELECT 1 FROM cache_entries WHERE key = ?1 AND expires > ?2)
 """
-SELECT_VALUE = """
-SELECT value FROM cache_values WHERE key = ?1 AND EXISTS (SELECT 1 FROM cache_entries WHERE key = ?1 AND expires > ?2)
+LOOK = """
+SELECT
+    (SELECT expires > ?2 FROM cache_entries WHERE key = ?1),
+    EXISTS (SELECT 1 FROM cache_leads WHERE key = ?1 AND until > ?2)
 """
-LEAST_RECENTLY_USED = """
-SELECT key FROM cache_entries ORDER BY used LIMIT max(0, (SELECT entries FROM cache_counts) - ?)
-"""
+NOTE_USE = f"UPDATE cache_entries SET used = {NEXT_USE} WHERE key = ?"  # noqa: S608 - a constant
+PUT_ENTRY = f"""
+INSERT INTO cache_entries (key, expires, used, size) VALUES (?, ?, {NEXT_USE}, ?)
+"""  # noqa: S608 - a constant
+LEAST_RECENTLY_USED = "SELECT key FROM cache_entries ORDER BY used LIMIT ?"
+ADD_COUNTS = "UPDATE cache_counts SET hits = hits + ?, misses = misses + ?, entries = entries + ?"
 
 
 class CacheRows:
-    """What `MemoryCache` is, in SQL. Times are epoch seconds."""
+    """What `MemoryCache` is, in SQL. Times are epoch seconds. Counts are written once per transaction, by `flush`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._hits = 0
+        self._misses = 0
+        self._more_entries = 0
+        self._most: int | None = None
+
+    def flush(self) -> None:
+        """Write the counts, and drop the least recently used entries above the bound."""
+        if self._most is not None and self._more_entries > 0:
+            (entries,) = self._connection.execute("SELECT entries FROM cache_counts").fetchone()
+            surplus = entries + self._more_entries - self._most
+            if surplus > 0:
+                for (key,) in self._connection.execute(LEAST_RECENTLY_USED, (surplus,)).fetchall():
+                    self._drop(key)
+        if self._hits or self._misses or self._more_entries:
+            self._connection.execute(ADD_COUNTS, (self._hits, self._misses, self._more_entries))
+        self._hits = self._misses = self._more_entries = 0
 
     def follow(self, key: str, now: float) -> CacheFollow | None:
         """Whether somebody fetches the answer already. Needs no transaction, so that followers disturb nobody."""
@@ -33,33 +54,30 @@ class CacheRows:
 
     def lookup(self, key: str, owner: str, lead_until: float, now: float) -> CacheLookup:
         """The entry, or who fetches it: the first asker leads until `lead_until`."""
-        row = self._connection.execute(SELECT_VALUE, (key, now)).fetchone()
-        if row is not None:
-            self._connection.execute(f"UPDATE cache_entries SET used = {NEXT_USE} WHERE key = ?", (key,))  # noqa: S608 - a constant
-            self._connection.execute("UPDATE cache_counts SET hits = hits + 1")
-            return CacheHit(row[0])
-        self._drop(key)
-        following = self.follow(key, now)
-        if following is not None:
-            return following
+        fresh, led = self._connection.execute(LOOK, (key, now)).fetchone()
+        if fresh:
+            (value,) = self._connection.execute("SELECT value FROM cache_values WHERE key = ?", (key,)).fetchone()
+            self._connection.execute(NOTE_USE, (key,))
+            self._hits += 1
+            return CacheHit(value)
+        if fresh is not None:
+            self._drop(key)
+        if led:
+            return CacheFollow(FOLLOW_POLL_S)
         self._connection.execute(
             "INSERT OR REPLACE INTO cache_leads (key, owner, until) VALUES (?, ?, ?)", (key, owner, lead_until)
         )
-        self._connection.execute("UPDATE cache_counts SET misses = misses + 1")
+        self._misses += 1
         return CacheLead()
 
     def fill(self, key: str, value: bytes, expires: float, max_entries: int) -> None:
-        """Store an answer, end its lead and drop the least recently used entries above the bound."""
+        """Store an answer and end its lead."""
         self._drop(key)
-        self._connection.execute(
-            f"INSERT INTO cache_entries (key, expires, used, size) VALUES (?, ?, {NEXT_USE}, ?)",  # noqa: S608 - a constant
-            (key, expires, len(value)),
-        )
+        self._connection.execute(PUT_ENTRY, (key, expires, len(value)))
         self._connection.execute("INSERT OR REPLACE INTO cache_values (key, value) VALUES (?, ?)", (key, value))
-        self._connection.execute("UPDATE cache_counts SET entries = entries + 1")
         self._connection.execute("DELETE FROM cache_leads WHERE key = ?", (key,))
-        for (surplus,) in self._connection.execute(LEAST_RECENTLY_USED, (max_entries,)).fetchall():
-            self._drop(surplus)
+        self._more_entries += 1
+        self._most = max_entries
 
     def abandon(self, key: str, owner: str) -> None:
         """End the owner's lead without an answer."""
@@ -75,12 +93,14 @@ class CacheRows:
 
     def clear(self) -> int:
         """Drop all entries; how many there were."""
+        self._more_entries = 0
         self._connection.execute("DELETE FROM cache_values")
         self._connection.execute("UPDATE cache_counts SET entries = 0")
         return self._connection.execute("DELETE FROM cache_entries").rowcount
 
     def stats(self, now: float) -> CacheStats:
         """Entries that can still be hit, with their bytes, and the counts of lookups."""
+        self.flush()
         entries = self._connection.execute("SELECT count(*), total(size) FROM cache_entries WHERE expires > ?", (now,))
         count, size = entries.fetchone()
         hits, misses = self._connection.execute("SELECT hits, misses FROM cache_counts").fetchone()
@@ -89,4 +109,4 @@ class CacheRows:
     def _drop(self, key: str) -> None:
         if self._connection.execute("DELETE FROM cache_entries WHERE key = ?", (key,)).rowcount:
             self._connection.execute("DELETE FROM cache_values WHERE key = ?", (key,))
-            self._connection.execute("UPDATE cache_counts SET entries = entries - 1")
+            self._more_entries -= 1

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from domain.errors import StateUnavailableError
 from resources.llm.state.sqlite_schema import SCHEMA, SCHEMA_VERSION, UPGRADES
@@ -26,15 +26,31 @@ PRIMARY_CODE = 0xFF
 _INHERITED: list[sqlite3.Connection] = []
 
 
-class SqliteFile:
+class Rows(Protocol):
+    """What steps work on during one transaction."""
+
+    def flush(self) -> None:
+        """Write what was put off; the transaction ends."""
+        ...
+
+
+R = TypeVar("R", bound=Rows)
+
+
+class SqliteFile(Generic[R]):
     """A connection that every thread of the process shares, one step at a time.
 
     A step takes about 0.1 ms, so it runs where it is called. While another *process* holds the file, the caller's
     event loop goes on: it sleeps and tries again, instead of blocking inside SQLite.
+
+    Args:
+        rows: makes what the steps of one transaction share.
     """
 
-    def __init__(self, path: Path, sleep: Sleep) -> None:
+    def __init__(self, path: Path, sleep: Sleep, rows: Callable[[sqlite3.Connection], R]) -> None:
         self._path = path
+        self._place = os.fspath(path)
+        self._rows = rows
         self._sleep = sleep
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
@@ -50,7 +66,7 @@ class SqliteFile:
         """
         await self._insist(self._connect)
 
-    async def write(self, step: Step[T]) -> T:
+    async def write(self, step: Callable[[R], T]) -> T:
         """Run `step` in one transaction, which it may share. It may run again, so it must touch nothing else.
 
         Raises:
@@ -59,13 +75,13 @@ class SqliteFile:
         self._leave_parent()
         return await self._turns.take(step)
 
-    async def read(self, step: Step[T]) -> T:
+    async def read(self, step: Callable[[R], T]) -> T:
         """Run a `step` of one SELECT.
 
         Raises:
             StateUnavailableError: the file is gone, damaged, or locked for 10 s.
         """
-        return await self._insist(lambda: step(self._connected()))
+        return await self._insist(lambda: step(self._rows(self._connected())))
 
     def close(self) -> None:
         """Release the connection. Safe to call twice."""
@@ -94,7 +110,9 @@ class SqliteFile:
         connection = self._connected()
         connection.execute("BEGIN IMMEDIATE")
         try:
-            result = step(connection)
+            rows = self._rows(connection)
+            result = step(rows)
+            rows.flush()
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -141,7 +159,7 @@ class SqliteFile:
             )
         # A file that was deleted would live on for this process alone, and a new one would begin at zero for others.
         try:
-            inode = self._path.stat().st_ino
+            inode = os.stat(self._place).st_ino  # noqa: PTH116 - Path.stat costs several times as much
         except OSError as error:
             raise self._unavailable("it was removed or cannot be reached") from error
         if inode != self._inode:

@@ -12,9 +12,14 @@ class OwnerRows:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._known: set[str] = set()
 
     def knows_owner(self, owner: str) -> bool:
-        return self._connection.execute("SELECT 1 FROM owners WHERE owner = ?", (owner,)).fetchone() is not None
+        if owner not in self._known:
+            if self._connection.execute("SELECT 1 FROM owners WHERE owner = ?", (owner,)).fetchone() is None:
+                return False
+            self._known.add(owner)
+        return True
 
     def see_owner(self, owner: str, now: float) -> None:
         mark = this_process()
@@ -24,6 +29,7 @@ class OwnerRows:
         )
 
     def drop_owner(self, owner: str) -> None:
+        self._known.discard(owner)
         self._connection.execute("DELETE FROM owners WHERE owner = ?", (owner,))
 
     def dead_owners(self, silent_since: float) -> list[str]:

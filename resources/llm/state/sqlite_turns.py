@@ -12,7 +12,7 @@ from domain.errors import StateUnavailableError
 from resources.llm.state.protocol import Happened
 
 T = TypeVar("T")
-Step = Callable[[sqlite3.Connection], T]
+Step = Callable[[Any], T]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +33,7 @@ def run_together(asked: list[Asked], transact: Callable[[Step[Any]], Any]) -> No
     if not waiting:
         return
     try:
-        results = transact(lambda connection: [each.step(connection) for each in waiting])
+        results = transact(lambda rows: [each.step(rows) for each in waiting])
     except sqlite3.Error:
         raise
     except Exception as error:  # noqa: BLE001 - it goes to the caller whose step raised it
