@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import chain
+from math import floor
 from typing import Any, cast
 
 import orjson
@@ -26,6 +27,8 @@ MOST_ROWS = 128
 
 class BulkWrite:
     """An INSERT of whole rows. SQLAlchemy prepares each row of an `executemany` anew, which costs more than SQLite.
+
+    Moments are given as epoch seconds.
 
     Args:
         columns: the names of a row's values: all columns of the table, in its order.
@@ -100,8 +103,8 @@ def _converter(kind: Any, dialect: Dialect) -> Convert | None:
         return _json_text
     if dialect.name == "sqlite" and isinstance(kind, Boolean | Float):
         return None  # sqlite3 takes them as they are
-    if dialect.name == "sqlite" and isinstance(kind, UtcDateTime):
-        return _sqlite_moment
+    if isinstance(kind, UtcDateTime):
+        return _sqlite_moment if dialect.name == "sqlite" else _moment
     return kind.dialect_impl(dialect).bind_processor(dialect)
 
 
@@ -109,9 +112,22 @@ def _json_text(value: Any) -> str | None:
     return None if value is None else orjson.dumps(value).decode()
 
 
-def _sqlite_moment(value: datetime | None) -> str | None:
-    """As `UtcDateTime` writes it, in a third of the time."""
-    return None if value is None else value.astimezone(UTC).isoformat(" ", "microseconds")[:26]
+def _moment(epoch_s: float) -> datetime:
+    return datetime.fromtimestamp(epoch_s, UTC)
+
+
+def _sqlite_moment(epoch_s: float) -> str:
+    """As `UtcDateTime` writes it, at a fraction of its cost."""
+    whole = floor(epoch_s)
+    millionths = round((epoch_s - whole) * 1e6)
+    if millionths == 1_000_000:
+        whole, millionths = whole + 1, 0
+    return f"{_second(whole)}.{millionths:06d}"
+
+
+@lru_cache(maxsize=64)
+def _second(epoch_s: int) -> str:
+    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _converted(row: Sequence[Any], converters: Sequence[tuple[int, Convert]]) -> tuple[Any, ...]:

@@ -115,7 +115,7 @@ def wrap_layers(core: Core) -> Layer:
     )
     models = ModelsLayer(RetryLayer(attempt, settings.retry, timing), settings.fallback.models, timing)
     cache = CacheLayer(models, store, core.endpoints, settings.cache, timing, core.background, owner=core.owner)
-    return LastResortLayer(cache, settings.fallback.canned)
+    return LastResortLayer(cache, settings.fallback.canned, timing)
 
 
 def _join(

@@ -79,7 +79,7 @@ class AttemptLayer:
                 outcome = broken_off(facts, "crashed", self._timing.monotonic() - sent_at)
             call.cost_nano_usd += outcome.ending.cost_nano_usd
             await self._settler.settle(facts, outcome, call.context, sent_at - asked_at)
-        return _completion(request, call, answer, outcome)
+        return _completion(request, call, answer, outcome, self._timing.monotonic() - call.started)
 
     async def _exchange(self, endpoint: Endpoint, request: Request, call: Call, now: float) -> ProviderAnswer:
         seconds = min(endpoint.timeout_s, call.deadline - now)
@@ -115,7 +115,9 @@ class AttemptLayer:
         return Draft(facts_at, quote.tokens, call)
 
 
-def _completion(request: Request, call: Call, answer: ProviderAnswer, outcome: Outcome) -> Completion:
+def _completion(
+    request: Request, call: Call, answer: ProviderAnswer, outcome: Outcome, latency_s: float
+) -> Completion:
     return Completion(
         text=answer.text,
         status="ok",
@@ -123,7 +125,7 @@ def _completion(request: Request, call: Call, answer: ProviderAnswer, outcome: O
         model=request.model,
         usage=answer.usage,
         cost_nano_usd=call.cost_nano_usd,
-        latency_s=0.0,
+        latency_s=latency_s,
         attempts=call.attempts,
         origin_cost_nano_usd=call.cost_nano_usd,
         origin_latency_s=outcome.ending.latency_s,

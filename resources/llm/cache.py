@@ -53,20 +53,28 @@ class CacheLayer:
             return await self._inner.complete(request, call)
         key = cache_key(request, self._endpoints.address(request.model))
         while True:
-            lookup = await self._lookup_if_there(key)
+            lookup = await self._lookup(key)
             if lookup is None:
                 return await self._inner.complete(request, call)
             if isinstance(lookup, CacheHit):
                 answer = decode(lookup.value)
-                return _hit(answer, call) if answer else await self._inner.complete(request, call)
+                return _hit(answer, call, self._timing.monotonic()) if answer else await self._inner.complete(request, call)
             if isinstance(lookup, CacheLead):
                 return await self._lead(key, request, call)
             await self._follow(key, lookup, call)
 
-    async def _lookup_if_there(self, key: str) -> CacheLookup | None:
+    async def _lookup(self, key: str) -> CacheLookup | None:
         """None while the store is away: nobody leads then, and each call asks for itself."""
+
+        def give_up_lead(lookup: CacheLookup) -> None:
+            if isinstance(lookup, CacheLead):
+                self._background.start(lambda: self._abandon(key))
+
+        now = self._timing.clock()
         try:
-            lookup = await self._lookup(key)
+            lookup = await self._background.undoable(
+                lambda: self._store.cache_lookup(key, self._owner, now), give_up_lead
+            )
         except StateUnavailableError as error:
             if not self._store_away:
                 _log.warning("the cache is away, calls go on without it: %s", error)
@@ -74,14 +82,6 @@ class CacheLayer:
             return None
         self._store_away = False
         return lookup
-
-    async def _lookup(self, key: str) -> CacheLookup:
-        def give_up_lead(lookup: CacheLookup) -> None:
-            if isinstance(lookup, CacheLead):
-                self._background.start(lambda: self._abandon(key))
-
-        now = self._timing.clock()
-        return await self._background.undoable(lambda: self._store.cache_lookup(key, self._owner, now), give_up_lead)
 
     async def _lead(self, key: str, request: Request, call: Call) -> Completion:
         stored = False
@@ -130,7 +130,7 @@ class CacheLayer:
             event.set()
 
 
-def _hit(answer: CachedAnswer, call: Call) -> Completion:
+def _hit(answer: CachedAnswer, call: Call, now: float) -> Completion:
     return Completion(
         text=answer.text,
         status="ok",
@@ -138,7 +138,7 @@ def _hit(answer: CachedAnswer, call: Call) -> Completion:
         model=answer.model,
         usage=answer.usage,
         cost_nano_usd=0,
-        latency_s=0.0,
+        latency_s=now - call.started,
         attempts=0,
         cached=True,
         origin_call_id=answer.call_id,

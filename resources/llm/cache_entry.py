@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import orjson
 
@@ -16,8 +16,7 @@ from resources.llm.types import Completion, Request
 _FORMAT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class CachedAnswer:
+class CachedAnswer(NamedTuple):
     """An answer with what it cost and how long it took when it was made."""
 
     text: str
@@ -95,35 +94,39 @@ def _as_json(parameters: tuple[object, ...]) -> bytes:
 
 def storable(request: Request, completion: Completion) -> bool:
     """Only a whole answer of the very model that was asked is worth keeping."""
-    return completion.status == "ok" and completion.finish_reason == "stop" and completion.model == request.model
+    whole = completion.status == "ok" and completion.finish_reason == "stop" and completion.model == request.model
+    return whole and _is_unicode(completion.text)
 
 
 def encode(completion: Completion) -> bytes:
     """The bytes to store for `completion`."""
     usage = completion.usage
-    entry = {
-        "text": completion.text,
-        "usage": (usage.input_tokens, usage.output_tokens, usage.cached_input_tokens),
-        "model": completion.model,
-        "call_id": completion.call_id,
-        "cost_nano_usd": completion.origin_cost_nano_usd,
-        "latency_s": completion.origin_latency_s,
-    }
-    return orjson.dumps(entry)
+    return orjson.dumps(
+        (
+            completion.text,
+            (usage.input_tokens, usage.output_tokens, usage.cached_input_tokens),
+            completion.model,
+            completion.call_id,
+            completion.origin_cost_nano_usd,
+            completion.origin_latency_s,
+        )
+    )
 
 
 def decode(value: bytes) -> CachedAnswer | None:
     """The stored answer; None where the bytes are not one."""
     try:
-        entry = orjson.loads(value)
-        tokens_in, tokens_out, cached_in = entry["usage"]
-        return CachedAnswer(
-            text=entry["text"],
-            usage=Usage(input_tokens=tokens_in, output_tokens=tokens_out, cached_input_tokens=cached_in),
-            model=entry["model"],
-            call_id=entry["call_id"],
-            cost_nano_usd=entry["cost_nano_usd"],
-            latency_s=entry["latency_s"],
-        )
-    except (ValueError, KeyError, TypeError):
+        text, (given, said, cached), model, call_id, cost, latency_s = orjson.loads(value)
+        usage = Usage(input_tokens=given, output_tokens=said, cached_input_tokens=cached)
+    except (ValueError, TypeError):
         return None
+    return CachedAnswer(text, usage, model, call_id, cost, latency_s)
+
+
+def _is_unicode(text: str) -> bool:
+    """Half a surrogate pair, which some models write, has no bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

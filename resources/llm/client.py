@@ -61,7 +61,6 @@ class LLMClient:
         except BaseException as error:
             self._finish(call, None, *_failure(error))
             raise
-        completion = completion.after(self._core.timing.monotonic() - call.started)
         self._finish(call, completion, completion.status, completion.reason)
         return completion
 

@@ -52,9 +52,10 @@ class ModelsLayer:
 class LastResortLayer:
     """Turns "no model answered" into a completion that says so; outside the cache, so that none is ever stored."""
 
-    def __init__(self, inner: Layer, canned: Mapping[str, str]) -> None:
+    def __init__(self, inner: Layer, canned: Mapping[str, str], timing: Timing) -> None:
         self._inner = inner
         self._canned = canned
+        self._timing = timing
 
     async def complete(self, request: Request, call: Call) -> Completion:
         """A model's answer, or a completion of status `fallback` with the family's canned text (else none).
@@ -79,7 +80,7 @@ class LastResortLayer:
             model=request.model,
             usage=Usage(),
             cost_nano_usd=call.cost_nano_usd,
-            latency_s=0.0,
+            latency_s=self._timing.monotonic() - call.started,
             attempts=call.attempts,
             reason=reason,
             origin_cost_nano_usd=call.cost_nano_usd,

@@ -1,9 +1,10 @@
-"""Ledger rows as the database takes them, from events and from the records of attempts: values in column order."""
+"""Ledger rows as the database takes them, from events and from the records of attempts: values in column order,
+moments as epoch seconds.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from datetime import UTC, datetime
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -49,9 +50,7 @@ ATTEMPT_COLUMNS = (
     "finished_at",
     "latency_s",
 )
-_REQUEST_ID, _STARTED_AT, _FINISHED_AT = map(
-    ATTEMPT_COLUMNS.index, ("provider_request_id", "started_at", "finished_at")
-)
+_REQUEST_ID = ATTEMPT_COLUMNS.index("provider_request_id")
 _IDS = attrgetter("call_id", "origin_call_id")
 _ENDED = attrgetter(
     "requested_model",
@@ -64,6 +63,8 @@ _ENDED = attrgetter(
     "usage.output_tokens",
     "cost_nano_usd",
     "latency_s",
+    "started_at",
+    "finished_at",
 )
 _ATTEMPT_VALUES = itemgetter(*ATTEMPT_COLUMNS)
 
@@ -72,9 +73,7 @@ Row = Sequence[Any]
 
 def call_row(event: CallFinished) -> Row:
     """The values of a finished call, as `CALL_COLUMNS`."""
-    ended = _ENDED(event)
-    moments = (_moment(event.started_at), _moment(event.finished_at))
-    return (*_IDS(event), *lineage_values(event.context), *ended, *moments)
+    return (*_IDS(event), *lineage_values(event.context), *_ENDED(event))
 
 
 def parse_record(record: str) -> dict[str, Any]:
@@ -84,13 +83,12 @@ def parse_record(record: str) -> dict[str, Any]:
 
 def attempt_row(record: dict[str, Any]) -> Row:
     """The values of one record, as `ATTEMPT_COLUMNS`."""
-    row = list(_ATTEMPT_VALUES(record))
-    for place in (_STARTED_AT, _FINISHED_AT):
-        row[place] = _moment(row[place])
-    if (given := row[_REQUEST_ID]) is not None:
-        # The provider chose it: it must not be able to make the row unstorable.
-        row[_REQUEST_ID] = given.replace("\x00", "")[:_MAX_REQUEST_ID]
-    return row
+    row = _ATTEMPT_VALUES(record)
+    given = row[_REQUEST_ID]
+    if given is None or (len(given) <= _MAX_REQUEST_ID and "\x00" not in given):
+        return row
+    # The provider chose it: it must not be able to make the row unstorable.
+    return (*row[:_REQUEST_ID], given.replace("\x00", "")[:_MAX_REQUEST_ID], *row[_REQUEST_ID + 1 :])
 
 
 def orphan_call_row(lineage: dict[str, Any], attempts: Sequence[Any]) -> Row:
@@ -100,7 +98,7 @@ def orphan_call_row(lineage: dict[str, Any], attempts: Sequence[Any]) -> Row:
     """
     last = attempts[-1]
     answered = last.outcome == "ok"
-    started_at = _moment(lineage["started_at"])
+    started_at, finished_at = lineage["started_at"], last.finished_at.timestamp()
     row = {
         **lineage,
         "origin_call_id": None,
@@ -112,9 +110,9 @@ def orphan_call_row(lineage: dict[str, Any], attempts: Sequence[Any]) -> Row:
         "input_tokens": last.input_tokens,
         "output_tokens": last.output_tokens,
         "cost_nano_usd": sum(attempt.cost_nano_usd for attempt in attempts),
-        "latency_s": max(0.0, (last.finished_at - started_at).total_seconds()),
+        "latency_s": max(0.0, finished_at - started_at),
         "started_at": started_at,
-        "finished_at": last.finished_at,
+        "finished_at": finished_at,
     }
     return [row[name] for name in CALL_COLUMNS]
 
@@ -122,7 +120,3 @@ def orphan_call_row(lineage: dict[str, Any], attempts: Sequence[Any]) -> Row:
 def orphans(records: Iterable[dict[str, Any]], finished: Container[str]) -> dict[str, dict[str, Any]]:
     """The calls, by id, of records whose call is not among those `finished`: nobody may live to tell how it ended."""
     return {record["call_id"]: record["call"] for record in records if record["call_id"] not in finished}
-
-
-def _moment(epoch_seconds: float) -> datetime:
-    return datetime.fromtimestamp(epoch_seconds, UTC)

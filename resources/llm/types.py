@@ -84,7 +84,7 @@ class Completion:
         origin_cost_nano_usd: what the answer cost when it was made (equals `cost_nano_usd` unless cached).
         origin_latency_s: how long the provider took when it was made.
         attempts: attempts this call made; 0 for a cache hit.
-        latency_s: seconds from call to answer, waits included.
+        latency_s: seconds from call to answer, waits included; storing the answer in the cache comes after it.
         model: the model that answered.
     """
 
@@ -102,25 +102,6 @@ class Completion:
     origin_cost_nano_usd: int = 0
     origin_latency_s: float = 0.0
     finish_reason: FinishReason = "stop"
-
-    def after(self, latency_s: float) -> Completion:
-        """The same, with its latency. Written out because `dataclasses.replace` costs as much as a cache's lookup."""
-        return Completion(
-            self.text,
-            self.status,
-            self.call_id,
-            self.model,
-            self.usage,
-            self.cost_nano_usd,
-            latency_s,
-            self.attempts,
-            self.reason,
-            self.cached,
-            self.origin_call_id,
-            self.origin_cost_nano_usd,
-            self.origin_latency_s,
-            self.finish_reason,
-        )
 
 
 @dataclass(frozen=True, slots=True)
