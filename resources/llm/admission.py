@@ -171,7 +171,8 @@ class Admission:
             if isinstance(verdict, Admitted):
                 self._settler.settle_soon(facts, never_sent("cancelled"), call.context)
 
-        return _Asked(facts, await self._background.undoable(lambda: self._store.admit(intent, now), give_back))
+        verdict = await self._background.undoable(lambda: self._store.admit(intent, now), give_back, repeatable=True)
+        return _Asked(facts, verdict)
 
     def _line(self, facts: AttemptFacts, cause: WaitCause) -> tuple[Line, Callable[[], None]]:
         if cause == "budget_held":

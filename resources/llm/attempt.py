@@ -115,9 +115,7 @@ class AttemptLayer:
         return Draft(facts_at, quote.tokens, call)
 
 
-def _completion(
-    request: Request, call: Call, answer: ProviderAnswer, outcome: Outcome, latency_s: float
-) -> Completion:
+def _completion(request: Request, call: Call, answer: ProviderAnswer, outcome: Outcome, latency_s: float) -> Completion:
     return Completion(
         text=answer.text,
         status="ok",

@@ -13,11 +13,13 @@ Step = Callable[[], Coroutine[Any, Any, T]]
 
 
 class Background:
-    """Runs steps to their end, apart from their caller's cancellation, and waits for them on close.
+    """Sees to it that steps end well when their caller is cancelled, and waits on close for those that go on.
+
+    A step runs inside its caller, because a task of its own would cost as much as the step; where that is not possible
+    it gets one.
 
     Args:
         cancels_cleanly: a cancelled step at this store has not happened, or the error says that it has (`Happened`).
-            Steps then need no task of their own, which would cost as much as the step.
     """
 
     def __init__(self, *, cancels_cleanly: bool) -> None:
@@ -29,8 +31,6 @@ class Background:
 
         `step` may be begun twice, so it must not matter if it is.
         """
-        if not self._cancels_cleanly:
-            return await asyncio.shield(self._start(step))
         try:
             return await step()
         except asyncio.CancelledError as error:
@@ -38,14 +38,20 @@ class Background:
                 self.start(step)
             raise
 
-    async def undoable(self, step: Step[T], undo: Callable[[T], None]) -> T:
-        """The result of `step`; if the caller is cancelled and it happens all the same, `undo` gets its result."""
-        if self._cancels_cleanly:
+    async def undoable(self, step: Step[T], undo: Callable[[T], None], *, repeatable: bool = False) -> T:
+        """The result of `step`; if the caller is cancelled and it happens all the same, `undo` gets its result.
+
+        Args:
+            repeatable: beginning it again tells how it ended, if it did.
+        """
+        if self._cancels_cleanly or repeatable:
             try:
                 return await step()
             except asyncio.CancelledError as error:
                 if (done := _happened(error)) is not None:
                     undo(done.result)
+                elif not self._cancels_cleanly:
+                    self._start(step).add_done_callback(lambda done: _hand_over(done, undo))
                 raise
         task = self._start(step)
         try:

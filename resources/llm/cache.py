@@ -58,7 +58,11 @@ class CacheLayer:
                 return await self._inner.complete(request, call)
             if isinstance(lookup, CacheHit):
                 answer = decode(lookup.value)
-                return _hit(answer, call, self._timing.monotonic()) if answer else await self._inner.complete(request, call)
+                return (
+                    _hit(answer, call, self._timing.monotonic())
+                    if answer
+                    else await self._inner.complete(request, call)
+                )
             if isinstance(lookup, CacheLead):
                 return await self._lead(key, request, call)
             await self._follow(key, lookup, call)

@@ -360,7 +360,8 @@ def test_a_url_names_server_and_namespace():
     plain = parse_redis_url("redis://cache.example/3")
     assert (plain.url, plain.place, plain.root) == ("redis://cache.example/3", "cache.example:6379", b"{promptory}")
     full = parse_redis_url("rediss://u:secret@h:7000/1?namespace=team-a&socket_timeout=2")
-    assert (full.url, full.root) == ("rediss://u:secret@h:7000/1?socket_timeout=2", b"{team-a}")
+    assert (full.url, full.root) == ("rediss://u:secret@h:7000/1", b"{team-a}")
+    assert (full.answer_timeout_s, parse_redis_url("redis://h").answer_timeout_s) == (2.0, 5.0)
     assert isinstance(open_state_store("rediss://h"), RedisStateStore)
 
 
@@ -372,6 +373,8 @@ def test_a_url_names_server_and_namespace():
         ("redis://:secret@h/db", "not a number"),
         ("redis://:secret@h/0?namespace=a%7Bb", "namespace"),
         ("redis://:secret@h/0?retries=5", "'retries'; known: namespace"),
+        ("redis://:secret@h/0?socket_timeout=0", "socket_timeout"),
+        ("redis://:secret@h/0?socket_timeout=soon", "socket_timeout"),
     ],
 )
 def test_urls_that_are_not_usable_are_refused_without_repeating_a_password(url, text):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import inf
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from domain.errors import ConfigurationError
 
 NAMESPACE = "promptory"
+ANSWER_TIMEOUT_S = 5.0
 PASSED_ON = frozenset(
     {
-        "socket_timeout",
         "socket_connect_timeout",
         "ssl_ca_certs",
         "ssl_certfile",
@@ -34,11 +35,13 @@ class RedisAddress:
         url: the server's, as redis-py reads it; may hold a password.
         place: host and port, to be shown.
         root: what all keys begin with; braces make it the hash tag that keeps them in one slot of a cluster.
+        answer_timeout_s: longest wait for the answers to one pipeline.
     """
 
     url: str
     place: str
     root: bytes
+    answer_timeout_s: float = ANSWER_TIMEOUT_S
 
 
 def parse_redis_url(url: str) -> RedisAddress:
@@ -60,12 +63,23 @@ def parse_redis_url(url: str) -> RedisAddress:
     namespace = options.pop("namespace", NAMESPACE)
     if not _NAMESPACE_PATTERN.fullmatch(namespace):
         raise _wrong("The redis URL's namespace is not 1 to 64 letters, digits, dots, dashes or underscores.")
+    answer_timeout_s = _seconds(options.pop("socket_timeout", str(ANSWER_TIMEOUT_S)))
     unknown = sorted(options.keys() - PASSED_ON)
     if unknown:
-        known = ", ".join(["namespace", *sorted(PASSED_ON)])
+        known = ", ".join(sorted({"namespace", "socket_timeout", *PASSED_ON}))
         raise _wrong(f"The redis URL has an unknown option {unknown[0]!r}; known: {known}.")
     plain = urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(options), ""))
-    return RedisAddress(plain, place, f"{{{namespace}}}".encode())
+    return RedisAddress(plain, place, f"{{{namespace}}}".encode(), answer_timeout_s)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < inf:
+        raise _wrong("The redis URL's socket_timeout is not a number of seconds above 0.")
+    return seconds
 
 
 def _wrong(problem: str) -> ConfigurationError:

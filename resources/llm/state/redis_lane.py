@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 MOST_PER_PIPELINE = 256
 CONNECT_TIMEOUT_S = 3.0
-ANSWER_TIMEOUT_S = 5.0
 MEND = (
     "Check that the Redis server of the `state` setting runs, can be reached from here and takes writes; "
     "paid calls are refused until it does."
@@ -105,7 +104,9 @@ class RedisLane:
             script = call.script
             command = ("EVALSHA", script.sha) if known else ("EVAL", script.source)
             pipeline.execute_command(*command, 1, self._address.root, *call.arguments)
-        return await pipeline.execute(raise_on_error=False)
+        # One limit for all answers: the library's own is set anew for each, at the price of a script.
+        async with asyncio.timeout(self._address.answer_timeout_s):
+            return await pipeline.execute(raise_on_error=False)
 
     def _deliver(self, batch: list[_Call], answers: list[Any]) -> None:
         for call, answer in zip(batch, answers, strict=True):
@@ -150,7 +151,7 @@ def _connect(address: RedisAddress) -> Redis:
         max_connections=2,
         protocol=2,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=ANSWER_TIMEOUT_S,
+        socket_timeout=None,
         retry=Retry(NoBackoff(), 1, supported_errors=(BrokenConnection,)),
     )
     return Redis.from_pool(pool)
