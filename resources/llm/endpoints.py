@@ -27,6 +27,7 @@ class Endpoints:
         self._settings = settings
         self._given = dict(providers or {})
         self._made: dict[str, Endpoint] = {}
+        self._addresses: dict[str, str] = {}
 
     def of(self, model: str) -> Endpoint:
         """The endpoint of `model`.
@@ -49,10 +50,13 @@ class Endpoints:
 
     def address(self, model: str) -> str:
         """Where `model` is reached, as far as the settings say: part of a cached answer's identity."""
-        settings = self._settings.get(model.partition("/")[0])
-        if settings is None:
-            return ""
-        return "|".join(part or "" for part in (settings.base_url, settings.project, settings.location))
+        name = model.partition("/")[0]
+        address = self._addresses.get(name)
+        if address is None:
+            settings = self._settings.get(name) or EndpointSettings()
+            parts = (settings.base_url, settings.project, settings.location)
+            address = self._addresses[name] = "|".join(part or "" for part in parts)
+        return address
 
     async def check(self) -> None:
         """Reach every configured endpoint without generating anything.
