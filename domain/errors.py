@@ -107,7 +107,7 @@ class FaultRule:
     Attributes:
         retryable: another attempt may help.
         counts_for_breaker: the provider is at fault.
-        pauses_limiter: the model's limiter waits for Retry-After.
+        pauses_limiter: the model's limiter waits, even where the provider names no time.
         outcome_unknown: the provider may have billed; the reserve is kept as `ambiguous`.
     """
 
@@ -135,7 +135,7 @@ class ProviderError(PromptoryError):
     Args:
         fault: its class in `FAULT_RULES`.
         status_code: HTTP status, where there was one.
-        retry_after_s: seconds the provider asked to wait.
+        retry_after_s: seconds the provider asked to wait, or says that nothing is left of its rate limit.
         never_sent: True when it is certain that no byte left (the charge is freed).
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
@@ -16,6 +17,7 @@ from resources.llm.providers.http_faults import status_error
 from resources.llm.providers.openai_options import read_options
 from resources.llm.providers.openai_stream import completion_of
 from resources.llm.providers.openai_wire import parse_answer, request_body
+from resources.llm.providers.rate_limit_headers import pause_asked_s
 from resources.llm.providers.tokens import byte_token_bound
 from resources.llm.types import ProviderAnswer, Request
 
@@ -40,7 +42,7 @@ class OpenAIProvider:
 
     Args:
         settings: where to and with which key.
-        clock: seconds since the epoch; dates in Retry-After count from it.
+        clock: seconds since the epoch; dates in headers count from it.
 
     Raises:
         ConfigurationError: a header value or an option cannot be used.
@@ -71,7 +73,9 @@ class OpenAIProvider:
         # An endpoint that knows no streams answers in one piece.
         streamed = reply.headers.get("Content-Type", "").startswith("text/event-stream")
         answer = completion_of(reply.body) if streamed else reply.body
-        return parse_answer(answer, byte_token_bound(request), request.max_output_tokens)
+        parsed = parse_answer(answer, byte_token_bound(request), request.max_output_tokens)
+        pause_s = pause_asked_s(reply.headers, self._clock())
+        return replace(parsed, pause_s=pause_s) if pause_s else parsed
 
     async def check(self) -> None:
         """List the endpoint's models.

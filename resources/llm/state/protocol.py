@@ -90,7 +90,7 @@ class Settlement:
         cost_nano_usd: what is charged; for `ambiguous` the whole reserve; for `free` 0.
         tokens_used: the provider's count, to correct the limiter; None where unknown.
         health: what the breaker learns.
-        pause_s: seconds the model's limiter stays shut (Retry-After).
+        pause_s: seconds the model's limiter stays shut, as the provider asked.
         record: the ledger row (JSON), put into the outbox in the same step.
     """
 
