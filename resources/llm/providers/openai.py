@@ -14,11 +14,11 @@ from yarl import URL
 
 from domain.errors import ConfigurationError, FaultClass, ProviderError
 from resources.llm.providers.http_faults import status_error
+from resources.llm.providers.input_bounds import InputBounds
 from resources.llm.providers.openai_options import read_options
 from resources.llm.providers.openai_stream import completion_of
 from resources.llm.providers.openai_wire import parse_answer, request_body
 from resources.llm.providers.rate_limit_headers import pause_asked_s
-from resources.llm.providers.tokens import byte_token_bound
 from resources.llm.types import ProviderAnswer, Request
 
 if TYPE_CHECKING:
@@ -53,6 +53,12 @@ class OpenAIProvider:
         self._clock = clock
         self._base_url = settings.base_url or VENDOR_BASE_URL
         self._options = read_options(settings)
+        self._bounds = InputBounds(
+            self._options.tokenizer,
+            openais_own=self._base_url == VENDOR_BASE_URL,
+            extra_tokens=self._options.extra_input_tokens,
+            field="endpoints.options.tokenizer",
+        )
         self._headers = _headers(settings)
         self._urls: dict[str, URL] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -60,7 +66,7 @@ class OpenAIProvider:
 
     def input_token_bound(self, request: Request) -> int:
         """Input tokens the provider may bill for `request`; see `tokens`."""
-        return byte_token_bound(request)
+        return self._bounds.of(request, request.model.partition("/")[2])
 
     async def send(self, request: Request, timeout_s: float) -> ProviderAnswer:
         """Make one attempt, as `Provider.send`. Cancelling it closes its connection.
@@ -73,7 +79,7 @@ class OpenAIProvider:
         # An endpoint that knows no streams answers in one piece.
         streamed = reply.headers.get("Content-Type", "").startswith("text/event-stream")
         answer = completion_of(reply.body) if streamed else reply.body
-        parsed = parse_answer(answer, byte_token_bound(request), request.max_output_tokens)
+        parsed = parse_answer(answer, self.input_token_bound(request), request.max_output_tokens)
         pause_s = pause_asked_s(reply.headers, self._clock())
         return replace(parsed, pause_s=pause_s) if pause_s else parsed
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domain.errors import ConfigurationError
+from resources.llm.providers.input_bounds import AUTO
 from resources.llm.providers.openai_wire import MaxTokensField
 
 if TYPE_CHECKING:
@@ -24,6 +25,18 @@ class OpenAIOptions(BaseModel):
     stream: bool = Field(default=False, description="True: take answers in pieces.")
     first_byte_s: float | None = Field(
         default=None, gt=0, description="With `stream`: longest wait for the first piece, in seconds."
+    )
+    tokenizer: str = Field(
+        default=AUTO,
+        min_length=1,
+        description="What input tokens are bounded with: `auto`, `bytes`, `tiktoken`, or the path of a folder with the "
+        "tokenizer.json of the model that is served.",
+    )
+    extra_input_tokens: int = Field(
+        default=0,
+        ge=0,
+        description="Input tokens that the endpoint adds to each request beyond those allowed for anyway, e.g. by a "
+        "long default system text.",
     )
 
 
