@@ -101,6 +101,7 @@ class AttemptLayer:
                 model=request.model,
                 scopes=expand_scopes(call.context.scopes, now, self._zone),
                 reserve_nano_usd=quote.reserve_nano_usd,
+                reserve_tokens=(quote.input_tokens, quote.output_tokens),
                 price=quote.price_record,
                 owner=self._owner,
                 started_at=now,

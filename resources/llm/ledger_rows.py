@@ -28,6 +28,8 @@ _ATTEMPT_COLUMNS = (
     "provider_request_id",
     "latency_s",
 )
+# Records that an earlier version left in an outbox do not have these.
+_LATER_COLUMNS = ("reserved_input_tokens", "reserved_output_tokens")
 
 
 def call_row(event: CallFinished) -> dict[str, Any]:
@@ -60,6 +62,7 @@ def parse_record(record: str) -> dict[str, Any]:
 def attempt_row(record: dict[str, Any]) -> dict[str, Any]:
     """The `attempts` row of one record."""
     row = {name: record[name] for name in _ATTEMPT_COLUMNS}
+    row.update({name: record.get(name) for name in _LATER_COLUMNS})
     row.update(started_at=_moment(record["started_at"]), finished_at=_moment(record["finished_at"]))
     if (given := row["provider_request_id"]) is not None:
         # The provider chose it: it must not be able to make the row unstorable.

@@ -230,6 +230,11 @@ def test_reserves_stand_beside_bills(asked):
     assert line["reserved_nano_usd"] > line["cost_nano_usd"]
     assert 0 < line["lowest_use"] <= line["use"] <= line["highest_use"] <= 1
     assert line["input_tokens_per_attempt"] * 12 == total["input_tokens"]
+    read, said = line["input_reserve"], line["output_reserve"]
+    assert (read["billed"], read["worst_under"], said["worst_under"]) == (total["input_tokens"], 0, 0)
+    assert 0 < read["use"] <= 1
+    assert 0 < said["use"] <= 1
+    assert "under-reserve" in " ".join(asked.run("cost", "--reserves").out.split())
     assert "offline/nearest" in asked.run("cost", "--reserves").out
     assert asked.run("cost", "--reserves", "--until", "2020-01-01", "--json").value["lines"] == []
 
