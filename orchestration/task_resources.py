@@ -22,7 +22,11 @@ def build_task_resources(environment: Environment) -> dict[str, Any]:
         ConfigurationError, InputError: the settings file is not usable.
     """
     return {
-        "catalog": CatalogResource(folder=str(environment.catalog.resolve()), landing=environment.landing_root),
+        "catalog": CatalogResource(
+            folder=str(environment.catalog.resolve()),
+            landing=environment.landing_root,
+            endpoints=environment.endpoint_kinds(),
+        ),
         "database": DatabaseResource(url=_database_url(environment)),
         "storage": StorageResource(root=environment.storage_root),
         "io_manager": HandleIOManager(root=environment.storage_root),

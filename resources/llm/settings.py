@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, Validat
 
 from domain.errors import ConfigurationError
 from domain.pricing import ModelPrice, usd_to_nano
+from domain.prompt import ENDPOINT_NAME
 from resources.llm.scopes import check_scope_name, check_time_zone
 from resources.llm.state.protocol import BreakerPolicy, ModelLimits, StoreConfig
 
@@ -150,6 +152,14 @@ class CoreSettings(BaseModel):
         default=15.0, gt=0, le=600, description="Silence after which a process counts as dead, in seconds."
     )
     flush_interval_s: float = Field(default=1.0, gt=0, le=60, description="Seconds between two writes to the ledger.")
+
+    @field_validator("endpoints")
+    @classmethod
+    def _names_that_models_can_begin_with(cls, endpoints: dict[str, EndpointSettings]) -> dict[str, EndpointSettings]:
+        for name in endpoints:
+            if not re.fullmatch(ENDPOINT_NAME, name):
+                raise ValueError(f"{name!r} is no endpoint name; use lower-case letters, digits, - and _")
+        return endpoints
 
     @field_validator("budgets")
     @classmethod

@@ -181,12 +181,12 @@ def test_prices_are_explained(workshop):
 
 def test_a_dearer_tier_of_long_requests_is_shown_and_reserved(workshop):
     tier = "{above_input_tokens: 1000, input_per_million: 10, output_per_million: 20}"
-    settings(workshop, f"prices: {{a/b: {{input_per_million: 1, output_per_million: 2, long_context: {tier}}}}}\n")
+    settings(workshop, f"prices: {{vertex/b: {{input_per_million: 1, output_per_million: 2, long_context: {tier}}}}}\n")
 
-    value = workshop.run("price", "a/b", "--input-tokens", "2000", "--output-tokens", "0", "--json").value
+    value = workshop.run("price", "vertex/b", "--input-tokens", "2000", "--output-tokens", "0", "--json").value
 
     assert value["prices"][0]["example_reserve_usd"] == "0.02"
-    assert "above 1,000 tokens in" in workshop.run("price", "a/b").out
+    assert "above 1,000 tokens in" in workshop.run("price", "vertex/b").out
 
 
 def test_an_unknown_price_says_what_to_write(workshop):
