@@ -155,6 +155,11 @@ class ProviderError(PromptoryError):
         self.never_sent = never_sent
         super().__init__(problem, mend=mend)
 
+    def name_endpoint(self, name: str) -> None:
+        """Say which endpoint's settings to look at, where they may be to blame."""
+        if self.fault in (FaultClass.AUTHENTICATION, FaultClass.CONNECTION):
+            self.field = f"endpoints.{name}"
+
     @property
     def rule(self) -> FaultRule:
         """The reaction the table prescribes."""

@@ -152,14 +152,16 @@ def _openai_from_environment() -> dict[str, Any]:
     return found
 
 
-def _fill(value: Any, environ: Mapping[str, str], file: str) -> Any:
+def _fill(value: Any, environ: Mapping[str, str], file: str, place: tuple[str, ...] = ()) -> Any:
     if isinstance(value, dict):
-        return {key: _fill(part, environ, file) for key, part in value.items()}
+        return {key: _fill(part, environ, file, (*place, str(key))) for key, part in value.items()}
     if isinstance(value, list):
-        return [_fill(part, environ, file) for part in value]
+        return [_fill(part, environ, file, place) for part in value]
     name = placeholder(value)
     if name is None:
         return value
     if not environ.get(name):
-        raise ConfigurationError(f"the environment variable {name} is not set", file=file, mend=f"export {name}=….")
+        raise ConfigurationError(
+            f"the environment variable {name} is not set", file=file, field=".".join(place), mend=f"export {name}=…."
+        )
     return environ[name]

@@ -69,6 +69,7 @@ class AttemptLayer:
             outcome = never_sent("deadline")
             raise
         except ProviderError as error:
+            error.name_endpoint(request.model.partition("/")[0])
             outcome = failed(facts, error, self._timing.monotonic() - sent_at, self._pause_s)
             raise
         except asyncio.CancelledError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from domain.errors import ConfigurationError, InputError
+from domain.errors import ConfigurationError, InputError, ProviderError
 from resources.llm.endpoint_names import kinds_of, known_names
 from resources.llm.providers import create_provider
 from resources.llm.settings import EndpointSettings
@@ -79,7 +79,11 @@ class Endpoints:
 
     async def check_one(self, name: str) -> None:
         """`check` for one endpoint."""
-        await self._endpoint(name).provider.check()
+        try:
+            await self._endpoint(name).provider.check()
+        except ProviderError as error:
+            error.name_endpoint(name)
+            raise
 
     async def close(self) -> None:
         """Close the providers made here and those that were given."""

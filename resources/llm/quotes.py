@@ -56,8 +56,8 @@ class Quotes:
             if await self._caps.cover(scopes):
                 raise ConfigurationError(
                     f"The model {model} has no known price, so no cap could hold.",
-                    field="prices",
-                    mend=f"Add prices[{model!r}] with input_per_million and output_per_million.",
+                    field=f"prices.{model}",
+                    mend=f"Add to `prices`: {model}: {{input_per_million: …, output_per_million: …}}.",
                 )
             return Quote(None, None, 0, tokens_in, tokens_out)
         return Quote(price, record, reserve_nano_usd(price, tokens_in, tokens_out), tokens_in, tokens_out)

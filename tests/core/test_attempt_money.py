@@ -137,7 +137,7 @@ async def test_an_unpriced_model_is_refused_under_any_cap_and_free_without(
     b = await bench(budgets={"task:t": "0.5"})
     with pytest.raises(ConfigurationError, match="prices") as caught:
         await b.llm.complete(ask(model="scripted/nameless"), charged_to("org", "task:t"))
-    assert caught.value.field == "prices"
+    assert caught.value.field == "prices.scripted/nameless"
     assert not provider.sent
     done = await b.llm.complete(ask(model="scripted/nameless"), charged_to("org"))
     assert (done.status, done.cost_nano_usd) == ("ok", 0)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from domain.errors import ConfigurationError
 from resources.llm.providers.input_bounds import AUTO
 from resources.llm.providers.openai_wire import MaxTokensField
+from resources.llm.settings_errors import as_configuration_error
 
 if TYPE_CHECKING:
     from resources.llm.settings import EndpointSettings
@@ -49,9 +50,5 @@ def read_options(settings: EndpointSettings) -> OpenAIOptions:
     try:
         return OpenAIOptions.model_validate(settings.options)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-    raise ConfigurationError(
-        f"{first['msg']}.",
-        field=".".join(["endpoints.options", *map(str, first["loc"])]),
-        mend=f"known here: {', '.join(OpenAIOptions.model_fields)}.",
-    )
+        known = as_configuration_error(error, OpenAIOptions)
+    raise ConfigurationError(known.problem, field=f"endpoints.options.{known.field}", mend=known.mend)
