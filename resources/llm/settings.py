@@ -78,6 +78,12 @@ class CacheSettings(BaseModel):
     enabled: bool = Field(default=True, description="False: every call reaches a provider.")
     ttl_s: float = Field(default=300.0, gt=0, description="Seconds an answer stays usable.")
     max_entries: int = Field(default=10_000, ge=1, description="Least recently used answers go first beyond this.")
+    namespace: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9_.-]{0,64}$",
+        description="Answers are shared only within a namespace, and can be dropped without the others'; letters, "
+        "digits, `_`, `.` and `-`.",
+    )
 
 
 class RetrySettings(BaseModel):

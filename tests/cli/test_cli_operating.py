@@ -205,8 +205,25 @@ def test_the_cache_is_shown_and_cleared(asked):
     again = asked.run("load", "--requests", "12", "--rate", "500", "--json").value
     assert (again["cached"], again["cost_nano_usd"]) == (12, 0)
     assert "hits" in asked.run("cache", "stats").out
-    assert asked.run("cache", "clear", "--json").value == {"dropped": 12}
+    assert asked.run("cache", "clear", "--json").value == {"dropped": 12, "namespace": None}
     assert asked.run("cache", "stats", "--json").value["entries"] == 0
+
+
+def test_a_namespace_of_the_cache_is_shown_and_cleared_by_itself(asked):
+    settings(asked, "cache: {namespace: team_a}\n")
+    asked.run("load", "--requests", "5", "--rate", "500")
+
+    held = {name: asked.run("cache", "stats", *name, "--json").value for name in ((), ("--namespace", "team_a"))}
+    assert [value["entries"] for value in held.values()] == [17, 5]
+    assert held[()]["hits"] is not None
+    assert held["--namespace", "team_a"]["hits"] is None
+    assert "5" in asked.run("cache", "stats", "--namespace", "team_a").out
+    assert asked.run("cache", "clear", "--namespace", "team_b", "--json").value["dropped"] == 0
+    assert asked.run("cache", "clear", "--json").value == {"dropped": 5, "namespace": "team_a"}
+    assert asked.run("cache", "clear", "--namespace", "", "--all").code == 2
+    assert asked.run("cache", "clear", "--all", "--json").value == {"dropped": 12, "namespace": None}
+    settings(asked, "cache: {namespace: 'team a'}\n")
+    assert "[cache.namespace]" in asked.run("health").err
 
 
 def test_breakers_are_listed_opened_and_closed(asked):

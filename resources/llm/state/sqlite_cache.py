@@ -15,6 +15,8 @@ WHERE key = ?1 AND until > ?2 AND NOT EXISTS (SELECT 1 FROM cache_entries WHERE 
 SELECT_VALUE = """
 SELECT value FROM cache_values WHERE key = ?1 AND EXISTS (SELECT 1 FROM cache_entries WHERE key = ?1 AND expires > ?2)
 """
+# ?1 is NULL for all entries. The namespace is what a key begins with, up to a colon.
+IN_NAMESPACE = "(?1 IS NULL OR substr(key, 1, instr(key, ':')) = CASE ?1 WHEN '' THEN '' ELSE ?1 || ':' END)"
 LEAST_RECENTLY_USED = """
 SELECT key FROM cache_entries ORDER BY used LIMIT max(0, (SELECT entries FROM cache_counts) - ?)
 """
@@ -73,16 +75,19 @@ class CacheRows:
         """Keep all leads of an owner until then."""
         self._connection.execute("UPDATE cache_leads SET until = ? WHERE owner = ?", (until, owner))
 
-    def clear(self) -> int:
-        """Drop all entries; how many there were."""
-        self._connection.execute("DELETE FROM cache_values")
-        self._connection.execute("UPDATE cache_counts SET entries = 0")
-        return self._connection.execute("DELETE FROM cache_entries").rowcount
+    def clear(self, namespace: str | None) -> int:
+        """Drop all entries, or those of one namespace; how many there were."""
+        self._connection.execute(f"DELETE FROM cache_values WHERE {IN_NAMESPACE}", (namespace,))  # noqa: S608 - a constant
+        deleted = self._connection.execute(f"DELETE FROM cache_entries WHERE {IN_NAMESPACE}", (namespace,))  # noqa: S608
+        self._connection.execute("UPDATE cache_counts SET entries = entries - ?", (deleted.rowcount,))
+        return deleted.rowcount
 
-    def stats(self, now: float) -> CacheStats:
+    def stats(self, now: float, namespace: str | None) -> CacheStats:
         """Entries that can still be hit, with their bytes, and the counts of lookups."""
-        entries = self._connection.execute("SELECT count(*), total(size) FROM cache_entries WHERE expires > ?", (now,))
-        count, size = entries.fetchone()
+        live = f"SELECT count(*), total(size) FROM cache_entries WHERE {IN_NAMESPACE} AND expires > ?2"  # noqa: S608
+        count, size = self._connection.execute(live, (namespace, now)).fetchone()
+        if namespace is not None:
+            return CacheStats(count, int(size), None, None)
         hits, misses = self._connection.execute("SELECT hits, misses FROM cache_counts").fetchone()
         return CacheStats(count, int(size), hits, misses)
 
