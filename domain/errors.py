@@ -37,7 +37,9 @@ class PromptoryError(Exception):
         place = ":".join(str(part) for part in (self.file, self.row) if part is not None)
         where = " ".join(part for part in (place, f"[{self.field}]" if self.field else "") if part)
         text = f"{where}: {self.problem}" if where else self.problem
-        return f"{text} Mend: {self.mend}" if self.mend else text
+        if not self.mend:
+            return text
+        return f"{text}{'' if text.endswith(('.', '!', '?')) else '.'} Mend: {self.mend}"
 
     def as_dict(self) -> dict[str, str | int | None]:
         """The parts, for `--json` and for Dagster metadata."""
@@ -107,7 +109,7 @@ class FaultRule:
     Attributes:
         retryable: another attempt may help.
         counts_for_breaker: the provider is at fault.
-        pauses_limiter: the model's limiter waits for Retry-After.
+        pauses_limiter: the model's limiter waits, even where the provider names no time.
         outcome_unknown: the provider may have billed; the reserve is kept as `ambiguous`.
     """
 
@@ -135,7 +137,7 @@ class ProviderError(PromptoryError):
     Args:
         fault: its class in `FAULT_RULES`.
         status_code: HTTP status, where there was one.
-        retry_after_s: seconds the provider asked to wait.
+        retry_after_s: seconds the provider asked to wait, or says that nothing is left of its rate limit.
         never_sent: True when it is certain that no byte left (the charge is freed).
     """
 
@@ -154,6 +156,11 @@ class ProviderError(PromptoryError):
         self.retry_after_s = retry_after_s
         self.never_sent = never_sent
         super().__init__(problem, mend=mend)
+
+    def name_endpoint(self, name: str) -> None:
+        """Say which endpoint's settings to look at, where they may be to blame."""
+        if self.fault in (FaultClass.AUTHENTICATION, FaultClass.CONNECTION):
+            self.field = f"endpoints.{name}"
 
     @property
     def rule(self) -> FaultRule:

@@ -12,7 +12,8 @@ from domain.contracts import OutputContract, TextContract
 from domain.identity import content_id
 
 STEP_NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
-MODEL_PATTERN = r"^[a-z]+/\S+$"
+ENDPOINT_NAME = r"[a-z][a-z0-9_-]*"
+MODEL_PATTERN = rf"^{ENDPOINT_NAME}/\S+$"
 
 
 class Demonstration(BaseModel):

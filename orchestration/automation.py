@@ -22,6 +22,7 @@ class TaskAsksForOptimization(dg.AutomationCondition):
     """True for the partitions (tasks) whose file says `optimize: automatic` and names an optimizer."""
 
     catalog_folder: str
+    endpoints: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -30,7 +31,7 @@ class TaskAsksForOptimization(dg.AutomationCondition):
 
     def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
         """Read the task files afresh: a task that is switched to `automatic` needs no reload."""
-        entries = Catalog(Path(self.catalog_folder)).read().entries
+        entries = Catalog(Path(self.catalog_folder), dict(self.endpoints)).read().entries
         asking = {entry.task.name for entry in entries if entry.task.optimizer and entry.task.optimize == "automatic"}
         return dg.AutomationResult(context, context.candidate_subset.compute_intersection_with_partition_keys(asking))
 
@@ -88,9 +89,9 @@ def promotion_condition() -> dg.AutomationCondition:
     return _changed_or_missing() & _ready()
 
 
-def optimization_condition(catalog_folder: str) -> dg.AutomationCondition:
+def optimization_condition(catalog_folder: str, endpoints: Mapping[str, str]) -> dg.AutomationCondition:
     """Optimize again when dataset or prompt changed, where the task file asks for it."""
-    return TaskAsksForOptimization(catalog_folder) & _changed_or_missing() & _ready()
+    return TaskAsksForOptimization(catalog_folder, tuple(sorted(endpoints.items()))) & _changed_or_missing() & _ready()
 
 
 def automation_sensor(target: dg.AssetSelection) -> dg.AutomationConditionSensorDefinition:

@@ -46,7 +46,7 @@ def build_definitions(environment: Environment) -> dg.Definitions:
     """
     metrics = prepare_manifest(environment.home)
     conditions = {
-        optimization_run.key: optimization_condition(str(environment.catalog.resolve())),
+        optimization_run.key: optimization_condition(str(environment.catalog.resolve()), environment.endpoint_kinds()),
         evaluation.key: evaluation_condition(),
         promotion.key: promotion_condition(),
     }

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.errors import ConfigurationError
 from resources.catalog.yaml_lines import load_yaml
+from resources.llm.endpoint_names import check_model_names
 from resources.llm.settings import CoreSettings
 
 PLACEHOLDER = re.compile(r"^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$")
@@ -102,6 +103,17 @@ class Environment(BaseSettings):
             endpoints["openai"] = _openai_from_environment()
         return {**values, "state": self.state, "ledger": self.database}
 
+    def endpoint_kinds(self) -> dict[str, str]:
+        """Kind of provider by configured endpoint; needs no key.
+
+        Raises:
+            ConfigurationError, InputError: the settings file is not usable.
+        """
+        endpoints = self.core_values()["endpoints"]
+        if not isinstance(endpoints, dict):
+            return {}
+        return {name: str(part.get("provider") or name) for name, part in endpoints.items() if isinstance(part, dict)}
+
     def core_settings(self) -> CoreSettings:
         """The execution core's settings, keys filled in from the environment.
 
@@ -111,11 +123,13 @@ class Environment(BaseSettings):
         """
         values = _fill(self.core_values(), os.environ, str(self.config))
         try:
-            return CoreSettings.parse(values)
+            settings = CoreSettings.parse(values)
+            check_model_names(settings)
         except ConfigurationError as error:
             raise ConfigurationError(
                 error.problem, file=str(self.config), field=error.field, mend=error.mend
             ) from error
+        return settings
 
 
 def dagster_home() -> Path | None:
@@ -138,14 +152,16 @@ def _openai_from_environment() -> dict[str, Any]:
     return found
 
 
-def _fill(value: Any, environ: Mapping[str, str], file: str) -> Any:
+def _fill(value: Any, environ: Mapping[str, str], file: str, place: tuple[str, ...] = ()) -> Any:
     if isinstance(value, dict):
-        return {key: _fill(part, environ, file) for key, part in value.items()}
+        return {key: _fill(part, environ, file, (*place, str(key))) for key, part in value.items()}
     if isinstance(value, list):
-        return [_fill(part, environ, file) for part in value]
+        return [_fill(part, environ, file, place) for part in value]
     name = placeholder(value)
     if name is None:
         return value
     if not environ.get(name):
-        raise ConfigurationError(f"the environment variable {name} is not set", file=file, mend=f"export {name}=….")
+        raise ConfigurationError(
+            f"the environment variable {name} is not set", file=file, field=".".join(place), mend=f"export {name}=…."
+        )
     return environ[name]

@@ -9,7 +9,8 @@ from domain.errors import ConfigurationError
 from orchestration.environments import Environment, placeholder
 from resources.catalog_resource import CatalogResource
 from resources.database_resource import DatabaseResource
-from resources.llm.settings import as_configuration_error
+from resources.llm.settings import CoreSettings
+from resources.llm.settings_errors import as_configuration_error
 from resources.llm_resource import LLMResource
 from resources.storage_io_manager import HandleIOManager
 from resources.storage_resource import StorageResource
@@ -22,7 +23,11 @@ def build_task_resources(environment: Environment) -> dict[str, Any]:
         ConfigurationError, InputError: the settings file is not usable.
     """
     return {
-        "catalog": CatalogResource(folder=str(environment.catalog.resolve()), landing=environment.landing_root),
+        "catalog": CatalogResource(
+            folder=str(environment.catalog.resolve()),
+            landing=environment.landing_root,
+            endpoints=environment.endpoint_kinds(),
+        ),
         "database": DatabaseResource(url=_database_url(environment)),
         "storage": StorageResource(root=environment.storage_root),
         "io_manager": HandleIOManager(root=environment.storage_root),
@@ -36,7 +41,7 @@ def _llm_resource(environment: Environment) -> LLMResource:
         resource = LLMResource(**_with_env_vars(values))
         resource.get_resource_definition()  # here the error for a key in the file can name the file
     except (ValidationError, ConfigurationError) as error:
-        known = as_configuration_error(error) if isinstance(error, ValidationError) else error
+        known = as_configuration_error(error, CoreSettings) if isinstance(error, ValidationError) else error
         file = str(environment.config)
         raise ConfigurationError(known.problem, file=file, field=known.field, mend=known.mend) from None
     return resource

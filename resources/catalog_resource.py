@@ -14,10 +14,13 @@ class CatalogResource(dg.ConfigurableResource):
 
     folder: str = Field(description="Folder that holds tasks/*.yaml.")
     landing: str = Field(description="Folder or URL; a file below <landing>/<task>/ adds to that task's dataset.")
+    endpoints: dict[str, str] = Field(
+        default={}, description="Kind of provider by endpoint name: what a task's model may begin with."
+    )
 
     def catalog(self) -> Catalog:
         """The catalog, read afresh at every use."""
-        return Catalog(Path(self.folder))
+        return Catalog(Path(self.folder), self.endpoints)
 
     def landing_root(self) -> UPath:
         """The landing folder as a path."""

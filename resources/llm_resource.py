@@ -1,6 +1,6 @@
 """Dagster resource: the execution core, the only way to a model."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
 from typing import Any
@@ -12,6 +12,7 @@ from domain.errors import ConfigurationError
 from resources.call_metadata import CallMetadata
 from resources.derived_config import derived_base, derived_config, holds_secret
 from resources.llm import LLMClient, SyncClient, open_client, open_client_sync
+from resources.llm.endpoint_names import check_model_names
 from resources.llm.settings import CoreSettings, EndpointSettings
 
 EndpointConfig: Any = derived_config(EndpointSettings)
@@ -42,7 +43,7 @@ class LLMResource(_KNOBS):
         Raises:
             ConfigurationError: naming the field and the mend.
         """
-        values = _plain(self)
+        values = _plain(self, _read)
         return CoreSettings.parse({**values, "budgets": {**values["budgets"], **(budgets or {})}})
 
     @contextmanager
@@ -76,9 +77,11 @@ class LLMResource(_KNOBS):
         """What Dagster keeps of this resource and shows to people.
 
         Raises:
-            ConfigurationError: a key was given as text.
+            ConfigurationError: a key was given as text, or a setting is not usable, as far as that can be said without
+                the environment of a run.
         """
         _require_variables(self)
+        check_model_names(CoreSettings.parse(_plain(self, _leave_out)))
         return super().get_resource_definition()
 
 
@@ -98,12 +101,32 @@ def _require_variables(resource: Any) -> None:
                     )
 
 
-def _plain(value: Any) -> Any:
-    """Config as plain values; variables that no run has filled in yet are read now."""
+class _LeftOut:
+    """In place of a value that only a run's environment has."""
+
+
+def _plain(value: Any, variable: Callable[[dg.EnvVar, str], Any], place: str = "") -> Any:
+    """Config as plain values; `variable` says what stands for an environment variable that no run has filled in yet."""
     if isinstance(value, dg.Config):
-        return {name: _plain(part) for name, part in value if not name.startswith("_")}
+        fields = type(value).model_fields
+        parts = {name: _plain(part, variable, f"{place}.{name}") for name, part in value if not name.startswith("_")}
+        kept = {name: part for name, part in parts.items() if part is not _LeftOut}
+        return kept | {name: "1" for name in parts.keys() - kept.keys() if fields[name].is_required()}
     if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
+        parts = {name: _plain(part, variable, f"{place}.{name}") for name, part in value.items()}
+        return {name: part for name, part in parts.items() if part is not _LeftOut}
     if isinstance(value, list):
-        return [_plain(part) for part in value]
-    return value.get_value() if isinstance(value, dg.EnvVar) else value
+        return [_plain(part, variable, place) for part in value]
+    return variable(value, place.removeprefix(".")) if isinstance(value, dg.EnvVar) else value
+
+
+def _read(variable: dg.EnvVar, place: str) -> str:
+    value = variable.get_value()
+    if value is None:
+        name = variable.env_var_name
+        raise ConfigurationError(f"the environment variable {name} is not set", field=place, mend=f"export {name}=….")
+    return value
+
+
+def _leave_out(_variable: dg.EnvVar, _place: str) -> type[_LeftOut]:
+    return _LeftOut

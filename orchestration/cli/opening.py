@@ -92,7 +92,7 @@ def open_catalog(environment: Environment) -> Catalog:
     """The catalog.
 
     Raises:
-        ConfigurationError: there is no such folder.
+        ConfigurationError: there is no such folder, or the settings file is not usable.
     """
     if not environment.catalog.is_dir():
         raise ConfigurationError(
@@ -102,4 +102,4 @@ def open_catalog(environment: Environment) -> Catalog:
             mend="change to a folder that has one, set PROMPTORY_CATALOG to it, or make one from a labelled file with "
             "`promptory task init --from file.csv --input text --output category`.",
         )
-    return Catalog(environment.catalog)
+    return Catalog(environment.catalog, environment.endpoint_kinds())

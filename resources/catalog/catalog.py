@@ -7,7 +7,8 @@ from pathlib import Path
 
 from domain.errors import InputError, NotFoundError, PromptoryError
 from domain.task import Task
-from resources.catalog.task_file import load_task
+from resources.catalog.task_file import NO_ENDPOINTS, load_task
+from resources.llm.endpoint_names import Kinds
 
 TASK_FOLDER = "tasks"
 
@@ -29,10 +30,15 @@ class CatalogReading:
 
 
 class Catalog:
-    """Reads `<folder>/tasks/*.yaml`. Nothing is cached: a changed file is seen at the next reading."""
+    """Reads `<folder>/tasks/*.yaml`. Nothing is cached: a changed file is seen at the next reading.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        endpoints: the configured endpoints' kinds of provider, by name: what a task's model may begin with.
+    """
+
+    def __init__(self, folder: Path, endpoints: Kinds = NO_ENDPOINTS) -> None:
         self.folder = folder
+        self._endpoints = endpoints
 
     def task_files(self) -> list[Path]:
         """Every task file, by name."""
@@ -45,7 +51,7 @@ class Catalog:
         errors: list[PromptoryError] = []
         for path in self.task_files():
             try:
-                task = load_task(path)
+                task = load_task(path, self._endpoints)
                 if task.name in entries:
                     raise _name_taken(task.name, path, entries[task.name].path)
             except PromptoryError as error:
@@ -63,7 +69,7 @@ class Catalog:
         """
         likely = self.folder / TASK_FOLDER / f"{name}.yaml"
         if likely.exists():
-            task = load_task(likely)
+            task = load_task(likely, self._endpoints)
             if task.name == name:
                 return CatalogEntry(task, likely)
         reading = self.read()

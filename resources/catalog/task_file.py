@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,17 +12,21 @@ from pydantic_core import ErrorDetails
 
 from domain.errors import InputError, PromptoryError
 from domain.evaluators.registry import check_evaluators
-from domain.optimization import check_optimizer
+from domain.optimization import MiproV2Spec, check_optimizer
 from domain.rendering import check_templates
 from domain.task import Task
 from resources.catalog.yaml_lines import Location, line_of, load_yaml
-from resources.llm.providers import KNOWN_PROVIDERS
+from resources.llm.endpoint_names import Kinds, all_kinds, known_names
 
+NO_ENDPOINTS: Kinds = MappingProxyType({})
 TAGS = ("text", "choice", "number", "json")
 
 
-def load_task(path: Path) -> Task:
+def load_task(path: Path, endpoints: Kinds = NO_ENDPOINTS) -> Task:
     """The task in `path`, checked as far as it can be without its dataset.
+
+    Args:
+        endpoints: the configured endpoints' kinds of provider, by name; every kind is known by its own name too.
 
     Raises:
         InputError: (also its subclass TemplateError) naming file, line, field and mend.
@@ -32,7 +37,7 @@ def load_task(path: Path) -> Task:
     except ValidationError as error:
         raise _first_error(error, value, lines, path) from error
     try:
-        _check_parts(task)
+        _check_parts(task, all_kinds(endpoints))
     except InputError as error:
         location: Location = tuple(error.field.split(".")) if error.field else ()
         row = line_of(lines, location) or line_of(lines, ("prompt", *location))
@@ -40,19 +45,30 @@ def load_task(path: Path) -> Task:
     return task
 
 
-def _check_parts(task: Task) -> None:
+def _check_parts(task: Task, kinds: Kinds) -> None:
     prompt = task.prompt.version()
-    provider = prompt.model.partition("/")[0]
-    if provider not in KNOWN_PROVIDERS:
-        raise InputError(
-            f"unknown model provider {provider!r}",
-            field="prompt.model",
-            mend=f"write one of {', '.join(f'{name}/…' for name in sorted(KNOWN_PROVIDERS))}.",
-        )
+    model = _by_kind(prompt.model, kinds, "prompt.model")
     check_templates(prompt, task.dataset.inputs)
     check_evaluators(task.evaluators, prompt.steps[-1].output)
     if task.optimizer is not None:
-        check_optimizer(task.optimizer, prompt.model)
+        optimizer = task.optimizer
+        if isinstance(optimizer, MiproV2Spec) and optimizer.proposal_model is not None:
+            writes = _by_kind(optimizer.proposal_model, kinds, "optimizer.proposal_model")
+            optimizer = optimizer.model_copy(update={"proposal_model": writes})
+        check_optimizer(optimizer, model)
+
+
+def _by_kind(model: str, kinds: Kinds, field: str) -> str:
+    """`model` with the kind of provider in place of the endpoint's name: what it can do follows from that."""
+    endpoint, _, name = model.partition("/")
+    kind = kinds.get(endpoint)
+    if kind is None or not name:
+        raise InputError(
+            f"unknown endpoint {endpoint!r}",
+            field=field,
+            mend=f"write one of {known_names(kinds)}, or add endpoints.{endpoint} to promptory.yaml.",
+        )
+    return f"{kind}/{name}"
 
 
 def _first_error(

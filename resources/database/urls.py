@@ -14,6 +14,7 @@ SQLITE = "sqlite"
 POSTGRESQL = "postgresql"
 POSTGRESQL_DRIVER = "postgresql+psycopg"
 
+FIELD = "ledger"
 _MEND = (
     "Write sqlite:///path/to/file.db or postgresql+psycopg://user:password@host:5432/name, "
     "with reserved characters %-escaped."
@@ -72,10 +73,12 @@ def parse_database_url(text: str) -> DatabaseUrl:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise ConfigurationError("The database URL cannot be read.", mend=_MEND) from None
+        raise ConfigurationError("The database URL cannot be read.", field=FIELD, mend=_MEND) from None
     driver = _SPELLINGS.get(url.drivername)
     if driver is None:
-        raise ConfigurationError(f"The database URL names {url.drivername!r}, which is not supported.", mend=_MEND)
+        raise ConfigurationError(
+            f"The database URL names {url.drivername!r}, which is not supported.", field=FIELD, mend=_MEND
+        )
     if driver == SQLITE:
         return DatabaseUrl(_sqlite(url.set(drivername=driver)))
     return _postgresql(url.set(drivername=driver))
@@ -84,13 +87,17 @@ def parse_database_url(text: str) -> DatabaseUrl:
 def _sqlite(url: URL) -> URL:
     if url.host or url.password:
         raise ConfigurationError(
-            "The SQLite URL names a host.", mend="Use three slashes for a relative path, four for an absolute one."
+            "The SQLite URL names a host.",
+            field=FIELD,
+            mend="Use three slashes for a relative path, four for an absolute one.",
         )
     name = url.database
     if not name or name == ":memory:":
         return url
     if name.startswith("file:"):
-        raise ConfigurationError("The SQLite URL names a file: URI.", mend="Write the plain path of the file.")
+        raise ConfigurationError(
+            "The SQLite URL names a file: URI.", field=FIELD, mend="Write the plain path of the file."
+        )
     return url.set(database=str(Path(name).absolute()))  # a later chdir must not change which database is meant
 
 

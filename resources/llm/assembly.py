@@ -17,13 +17,14 @@ from resources.llm.budget_watch import BudgetWatch
 from resources.llm.cache import CacheLayer
 from resources.llm.call import Layer, Timing
 from resources.llm.caps import Caps
+from resources.llm.endpoint_names import check_model_names
 from resources.llm.endpoints import Endpoints
 from resources.llm.events import Dispatcher
 from resources.llm.fallback import LastResortLayer, ModelsLayer
 from resources.llm.heartbeat import Heartbeat
 from resources.llm.ledger import Ledger
 from resources.llm.ledger_database import LedgerDatabase, open_ledger_database
-from resources.llm.prices import PriceBook
+from resources.llm.prices import price_book
 from resources.llm.quotes import Quotes
 from resources.llm.restore import Restoration, open_restored, restore_spend
 from resources.llm.retry import RetryLayer
@@ -62,11 +63,14 @@ async def assemble(
     """Open the ledger and `store`, make sure both remember the same money, and join the parts. Starts nothing.
 
     Raises:
-        ConfigurationError: a URL is not usable.
+        ConfigurationError: a URL, an endpoint or the name of a model is not usable.
         DatabaseUnavailableError: the ledger's database does not answer.
         SchemaVersionError: it is on another schema.
         StateUnavailableError: the state store does not answer.
     """
+    check_model_names(settings, providers or ())
+    endpoints = Endpoints(settings.endpoints, providers)
+    endpoints.make_all()
     owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
     database = await asyncio.to_thread(open_ledger_database, settings.ledger)
     config = settings.store_config()
@@ -86,7 +90,6 @@ async def assemble(
         database.dispose()
         await store.close(owner, timing.clock())
         raise
-    endpoints = Endpoints(settings.endpoints, providers)
     return _join(settings, owner, timing, store, database, endpoints, restoration, open_store)
 
 
@@ -105,7 +108,7 @@ def wrap_layers(core: Core) -> Layer:
     )
     attempt = AttemptLayer(
         core.endpoints,
-        Quotes(PriceBook(settings.prices), core.caps, require_budget=settings.require_budget),
+        Quotes(price_book(settings), core.caps, require_budget=settings.require_budget),
         admission,
         core.settler,
         timing,

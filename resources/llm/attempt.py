@@ -69,6 +69,7 @@ class AttemptLayer:
             outcome = never_sent("deadline")
             raise
         except ProviderError as error:
+            error.name_endpoint(request.model.partition("/")[0])
             outcome = failed(facts, error, self._timing.monotonic() - sent_at, self._pause_s)
             raise
         except asyncio.CancelledError:
@@ -106,6 +107,7 @@ class AttemptLayer:
                 model=request.model,
                 scopes=expand_scopes(call.context.scopes, now, self._zone),
                 reserve_nano_usd=quote.reserve_nano_usd,
+                reserve_tokens=(quote.input_tokens, quote.output_tokens),
                 price=quote.price_record,
                 owner=self._owner,
                 started_at=now,

@@ -35,6 +35,7 @@ class CacheLayer:
         self._store = store
         self._endpoints = endpoints
         self._settings = settings
+        self._prefix = f"{settings.namespace}:" if settings.namespace else ""
         self._timing = timing
         self._background = background
         self._owner = owner
@@ -51,7 +52,7 @@ class CacheLayer:
         """
         if not self._settings.enabled or not cache_applies(request):
             return await self._inner.complete(request, call)
-        key = cache_key(request, self._endpoints.address(request.model))
+        key = self._prefix + cache_key(request, self._endpoints.address(request.model))
         while True:
             lookup = await self._lookup(key)
             if lookup is None:

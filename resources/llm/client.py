@@ -140,13 +140,13 @@ class LLMClient:
         self._core.breakers.moved(change)
         return change.before
 
-    async def clear_cache(self) -> int:
-        """Drop all cached answers; how many there were.
+    async def clear_cache(self, namespace: str | None = None) -> int:
+        """Drop all cached answers, or those of one namespace; how many there were.
 
         Raises:
             StateUnavailableError: the state store cannot be reached.
         """
-        return await self._core.store.cache_clear()
+        return await self._core.store.cache_clear(namespace)
 
     async def check_endpoints(self) -> None:
         """Reach every configured endpoint without generating anything.
@@ -169,13 +169,13 @@ class LLMClient:
                 problems[name] = None
         return problems
 
-    async def cache_stats(self) -> CacheStats:
-        """Entries and bytes of the cache now, hits and misses since the state store was made.
+    async def cache_stats(self, namespace: str | None = None) -> CacheStats:
+        """Entries and bytes of the cache now, of all or one namespace; hits and misses since the state store was made.
 
         Raises:
             StateUnavailableError: the state store cannot be asked.
         """
-        return await self._core.store.cache_stats(self._core.timing.clock())
+        return await self._core.store.cache_stats(self._core.timing.clock(), namespace)
 
     async def flush(self) -> None:
         """Write every finished call and attempt to the ledger now, and raise the budget alarms that are due.

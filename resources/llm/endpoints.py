@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from domain.errors import InputError
+from domain.errors import ConfigurationError, InputError, ProviderError
+from resources.llm.endpoint_names import kinds_of, known_names
 from resources.llm.providers import create_provider
 from resources.llm.settings import EndpointSettings
 from resources.llm.types import Provider
@@ -25,6 +26,7 @@ class Endpoints:
 
     def __init__(self, settings: Mapping[str, EndpointSettings], providers: Mapping[str, Provider] | None) -> None:
         self._settings = settings
+        self._kinds = kinds_of(settings)
         self._given = dict(providers or {})
         self._made: dict[str, Endpoint] = {}
         self._addresses: dict[str, str] = {}
@@ -67,13 +69,26 @@ class Endpoints:
         for name in self.names():
             await self.check_one(name)
 
+    def make_all(self) -> None:
+        """Make the providers of all configured endpoints, which opens nothing yet.
+
+        Raises:
+            ConfigurationError: the settings of one are not usable; better now than at its first call.
+        """
+        for name in self._settings:
+            self._endpoint(name)
+
     def names(self) -> list[str]:
         """The configured endpoints."""
         return sorted({*self._settings, *self._given})
 
     async def check_one(self, name: str) -> None:
         """`check` for one endpoint."""
-        await self._endpoint(name).provider.check()
+        try:
+            await self._endpoint(name).provider.check()
+        except ProviderError as error:
+            error.name_endpoint(name)
+            raise
 
     async def close(self) -> None:
         """Close the providers made here and those that were given."""
@@ -86,9 +101,29 @@ class Endpoints:
 
     def _make(self, name: str) -> Endpoint:
         settings = self._settings.get(name)
-        kind = settings.provider if settings and settings.provider else name
-        provider = self._given.get(name) or create_provider(kind, settings)
+        provider = self._given.get(name) or self._create(name, settings)
         watched = not getattr(provider, "keeps_time", False)
         endpoint = Endpoint(provider, (settings or EndpointSettings()).timeout_s, watched)
         self._made[name] = endpoint
         return endpoint
+
+    def _create(self, name: str, settings: EndpointSettings | None) -> Provider:
+        kind = self._kinds.get(name)
+        if kind is None:
+            raise ConfigurationError(
+                f"there is no endpoint {name!r}",
+                field=f"endpoints.{name}",
+                mend=f"add it, or ask one of {known_names({*self._kinds, *self._given})}.",
+            )
+        try:
+            return create_provider(kind, settings)
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                error.problem, file=error.file, field=_field_of(name, kind, error.field), mend=error.mend
+            ) from None
+
+
+def _field_of(name: str, kind: str, field: str | None) -> str:
+    """The field as the settings have it: a provider knows its kind, not the endpoint's name."""
+    inside = (field or "").removeprefix("endpoints").removeprefix(f".{kind}").removeprefix(".")
+    return ".".join(part for part in ("endpoints", name, inside) if part)

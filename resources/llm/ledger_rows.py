@@ -39,6 +39,8 @@ ATTEMPT_COLUMNS = (
     "charge",
     "outcome",
     "reserved_nano_usd",
+    "reserved_input_tokens",
+    "reserved_output_tokens",
     "cost_nano_usd",
     "input_tokens",
     "output_tokens",
@@ -50,6 +52,8 @@ ATTEMPT_COLUMNS = (
     "finished_at",
     "latency_s",
 )
+# Records that an earlier version left in an outbox do not have these.
+_LATER_COLUMNS = ("reserved_input_tokens", "reserved_output_tokens")
 _REQUEST_ID = ATTEMPT_COLUMNS.index("provider_request_id")
 _IDS = attrgetter("call_id", "origin_call_id")
 _ENDED = attrgetter(
@@ -83,6 +87,8 @@ def parse_record(record: str) -> dict[str, Any]:
 
 def attempt_row(record: dict[str, Any]) -> Row:
     """The values of one record, as `ATTEMPT_COLUMNS`."""
+    if _LATER_COLUMNS[0] not in record:
+        record = {**dict.fromkeys(_LATER_COLUMNS), **record}
     row = _ATTEMPT_VALUES(record)
     given = row[_REQUEST_ID]
     if given is None or (len(given) <= _MAX_REQUEST_ID and "\x00" not in given):

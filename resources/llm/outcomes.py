@@ -30,17 +30,21 @@ def answered(facts: AttemptFacts, price: ModelPrice | None, answer: ProviderAnsw
     Where it gave none, nobody knows what it billed, and the whole reserve stays charged as ambiguous.
     """
     usage = answer.usage
+    pause_s = min(answer.pause_s, MAX_PAUSE_S)
     if answer.usage_estimated and price is not None:
         ending = Ending("ok", "ambiguous", facts.reserve_nano_usd, usage, answer.provider_request_id, latency_s)
-        return Outcome(ending, "success", None)
+        return Outcome(ending, "success", None, pause_s)
     cost = cost_nano_usd(price, usage) if price else 0
     charge = "overrun" if cost > facts.reserve_nano_usd else "settled"
     ending = Ending("ok", charge, cost, usage, answer.provider_request_id, latency_s)
-    return Outcome(ending, "success", usage.input_tokens + usage.output_tokens)
+    return Outcome(ending, "success", usage.input_tokens + usage.output_tokens, pause_s)
 
 
 def failed(facts: AttemptFacts, error: ProviderError, latency_s: float, default_pause_s: float) -> Outcome:
-    """The provider failed: free when nothing was sent or it said so, else the whole reserve stays charged."""
+    """The provider failed: free when nothing was sent or it said so, else the whole reserve stays charged.
+
+    A wait that it asks for is kept whatever its fault; one it does not name, only where the fault calls for one.
+    """
     rule = error.rule
     unknown = rule.outcome_unknown and not error.never_sent
     ending = Ending(
@@ -49,12 +53,13 @@ def failed(facts: AttemptFacts, error: ProviderError, latency_s: float, default_
         facts.reserve_nano_usd if unknown else 0,
         latency_s=latency_s,
     )
-    pause = error.retry_after_s if error.retry_after_s is not None else default_pause_s
+    unnamed = default_pause_s if rule.pauses_limiter else 0.0
+    pause = unnamed if error.retry_after_s is None else error.retry_after_s
     return Outcome(
         ending,
         "fault" if rule.counts_for_breaker else "neutral",
         tokens_used=0 if error.never_sent else None,
-        pause_s=min(pause, MAX_PAUSE_S) if rule.pauses_limiter else 0.0,
+        pause_s=min(pause, MAX_PAUSE_S),
     )
 
 

@@ -7,21 +7,38 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata, resources, util
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from domain.pricing import ModelPrice
+from resources.llm.endpoint_names import at_vendors_own
 from resources.llm.litellm_prices import price_from_entry
+
+if TYPE_CHECKING:
+    from resources.llm.settings import CoreSettings
 
 PriceOrigin = Literal["settings", "packaged table", "LiteLLM's table"]
 
 _LITELLM_TABLE = "model_prices_and_context_window_backup.json"
 
 
-class PriceBook:
-    """Prices by model; the settings win over the packaged table, which wins over LiteLLM's."""
+def price_book(settings: CoreSettings) -> PriceBook:
+    """The prices that hold under these settings."""
+    return PriceBook(settings.prices, at_vendors_own(settings.endpoints))
 
-    def __init__(self, overrides: Mapping[str, ModelPrice] | None = None) -> None:
+
+class PriceBook:
+    """Prices by model; the settings win over the packaged table, which wins over LiteLLM's.
+
+    Args:
+        overrides: the settings' own prices.
+        kinds: endpoints with names of their own at which the prices of a kind of provider hold.
+    """
+
+    def __init__(
+        self, overrides: Mapping[str, ModelPrice] | None = None, kinds: Mapping[str, str] | None = None
+    ) -> None:
         self._overrides = dict(overrides or {})
+        self._kinds = dict(kinds or {})
         self._known: dict[str, tuple[ModelPrice | None, dict[str, Any] | None]] = {}
 
     def price_of(self, model: str) -> ModelPrice | None:
@@ -32,7 +49,7 @@ class PriceBook:
         """Which of the three sources `price_of` takes; None where nobody knows the model."""
         if model in self._overrides:
             return "settings"
-        if model in packaged_prices():
+        if self._in_tables(model) in packaged_prices():
             return "packaged table"
         return None if self.price_of(model) is None else "LiteLLM's table"
 
@@ -44,10 +61,16 @@ class PriceBook:
         """The price, and the same as JSON values for the ledger; both None where nobody knows it."""
         known = self._known.get(model)
         if known is None:
-            price = self._overrides.get(model) or packaged_prices().get(model) or _litellm_price(model)
+            named = self._in_tables(model)
+            price = self._overrides.get(model) or packaged_prices().get(named) or _litellm_price(named)
             known = (price, price.model_dump(mode="json", exclude_none=True) if price else None)
             self._known[model] = known
         return known
+
+    def _in_tables(self, model: str) -> str:
+        """The name under which tables have it."""
+        endpoint, slash, name = model.partition("/")
+        return f"{self._kinds.get(endpoint, endpoint)}{slash}{name}"
 
 
 @lru_cache(maxsize=1)

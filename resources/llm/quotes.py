@@ -14,12 +14,18 @@ from resources.llm.types import Request
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Price and worst case of one attempt; `tokens` is worst-case input plus output."""
+    """Price and worst case of one attempt."""
 
     price: ModelPrice | None
     price_record: dict[str, Any] | None
     reserve_nano_usd: int
-    tokens: int
+    input_tokens: int
+    output_tokens: int
+
+    @property
+    def tokens(self) -> int:
+        """Worst-case input plus output."""
+        return self.input_tokens + self.output_tokens
 
 
 class Quotes:
@@ -38,7 +44,7 @@ class Quotes:
             StateUnavailableError: the caps cannot be looked up.
         """
         model = request.model
-        tokens = input_token_bound + request.max_output_tokens
+        tokens_in, tokens_out = input_token_bound, request.max_output_tokens
         if self._require_budget and not await self._caps.cover(scopes):
             raise ConfigurationError(
                 "A budget is required and none of the call's scopes has a cap.",
@@ -50,8 +56,8 @@ class Quotes:
             if await self._caps.cover(scopes):
                 raise ConfigurationError(
                     f"The model {model} has no known price, so no cap could hold.",
-                    field="prices",
-                    mend=f"Add prices[{model!r}] with input_per_million and output_per_million.",
+                    field=f"prices.{model}",
+                    mend=f"Add to `prices`: {model}: {{input_per_million: …, output_per_million: …}}.",
                 )
-            return Quote(None, None, 0, tokens)
-        return Quote(price, record, reserve_nano_usd(price, input_token_bound, request.max_output_tokens), tokens)
+            return Quote(None, None, 0, tokens_in, tokens_out)
+        return Quote(price, record, reserve_nano_usd(price, tokens_in, tokens_out), tokens_in, tokens_out)

@@ -32,7 +32,10 @@ _LINEAGE = attrgetter(*LINEAGE_FIELDS)
 
 @dataclass(frozen=True, slots=True)
 class AttemptFacts:
-    """What is known of an attempt before it is sent. `scopes` are budget windows, `started_at` epoch seconds."""
+    """What is known of an attempt before it is sent. `scopes` are budget windows, `started_at` epoch seconds.
+
+    `reserve_tokens` are the most input and output tokens that it can use.
+    """
 
     attempt_id: str
     call_id: str
@@ -40,6 +43,7 @@ class AttemptFacts:
     model: str
     scopes: tuple[str, ...]
     reserve_nano_usd: int
+    reserve_tokens: tuple[int, int]
     price: dict[str, Any] | None
     owner: str
     started_at: float
@@ -98,6 +102,8 @@ def attempt_record(facts: AttemptFacts, ending: Ending, finished_at: float) -> s
             "charge": ending.charge,
             "outcome": ending.outcome,
             "reserved_nano_usd": facts.reserve_nano_usd,
+            "reserved_input_tokens": facts.reserve_tokens[0],
+            "reserved_output_tokens": facts.reserve_tokens[1],
             "cost_nano_usd": ending.cost_nano_usd,
             "input_tokens": ending.usage.input_tokens,
             "output_tokens": ending.usage.output_tokens,

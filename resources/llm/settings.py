@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -9,9 +10,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, ValidationError, field_validator
 
-from domain.errors import ConfigurationError
 from domain.pricing import ModelPrice, usd_to_nano
+from domain.prompt import ENDPOINT_NAME
 from resources.llm.scopes import check_scope_name, check_time_zone
+from resources.llm.settings_errors import as_configuration_error, checked, wrong_setting
 from resources.llm.state.protocol import BreakerPolicy, ModelLimits, StoreConfig
 
 # Keys sit inside these models: pydantic must not quote the input when it refuses one.
@@ -44,11 +46,14 @@ class EndpointSettings(BaseModel):
     def _no_credentials_in_url(cls, url: str | None) -> str | None:
         if url is None:
             return None
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise wrong_setting("", "this is no URL", "write one like https://api.openai.com/v1.") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an http:// or https:// URL")
+            raise wrong_setting("", "this is no http:// or https:// URL", "write one like https://api.openai.com/v1.")
         if parts.username or parts.password:
-            raise ValueError("must not hold a user or password; use api_key or headers")
+            raise wrong_setting("", "the URL must not hold a user or password", "use api_key or headers.")
         return url.rstrip("/")
 
 
@@ -57,8 +62,12 @@ class LimitSettings(BaseModel):
 
     model_config = _STRICT
 
-    requests_per_minute: int | None = Field(default=None, gt=0, description="None: unlimited.")
-    tokens_per_minute: int | None = Field(default=None, gt=0, description="Input plus output tokens. None: unlimited.")
+    requests_per_minute: int | None = Field(
+        default=None, gt=0, description="Requests in any 60 seconds; None: unlimited."
+    )
+    tokens_per_minute: int | None = Field(
+        default=None, gt=0, description="Input plus output tokens in any 60 seconds; None: unlimited."
+    )
 
 
 class CacheSettings(BaseModel):
@@ -69,6 +78,12 @@ class CacheSettings(BaseModel):
     enabled: bool = Field(default=True, description="False: every call reaches a provider.")
     ttl_s: float = Field(default=300.0, gt=0, description="Seconds an answer stays usable.")
     max_entries: int = Field(default=10_000, ge=1, description="Least recently used answers go first beyond this.")
+    namespace: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9_.-]{0,64}$",
+        description="Answers are shared only within a namespace, and can be dropped without the others'; letters, "
+        "digits, `_`, `.` and `-`.",
+    )
 
 
 class RetrySettings(BaseModel):
@@ -147,23 +162,37 @@ class CoreSettings(BaseModel):
         default=1.0, gt=0, le=60, description="Pause after a 429 that names none, in seconds."
     )
     lease_s: float = Field(
-        default=15.0, gt=0, le=600, description="Silence after which a process counts as dead, in seconds."
+        default=15.0,
+        ge=1,
+        le=600,
+        description="Silence after which a process counts as dead, in seconds; it is renewed three times in between, "
+        "which a busy process cannot keep up below 1.",
     )
     flush_interval_s: float = Field(default=1.0, gt=0, le=60, description="Seconds between two writes to the ledger.")
+
+    @field_validator("endpoints")
+    @classmethod
+    def _names_that_models_can_begin_with(cls, endpoints: dict[str, EndpointSettings]) -> dict[str, EndpointSettings]:
+        for name in endpoints:
+            if not re.fullmatch(ENDPOINT_NAME, name):
+                raise wrong_setting(
+                    name, "models cannot begin with this name", "use lower-case letters, digits, - and _."
+                )
+        return endpoints
 
     @field_validator("budgets")
     @classmethod
     def _sound_budgets(cls, budgets: dict[str, Decimal]) -> dict[str, Decimal]:
         for scope, cap in budgets.items():
             if not cap.is_finite() or cap < 0:
-                raise ValueError(f"the cap of {scope!r} must be a number of USD, 0 or more")
-            check_scope_name(scope)
+                raise wrong_setting(scope, "a cap cannot be negative", "write USD, 0 or more; 0 admits nothing.")
+            checked(scope, check_scope_name, scope)
         return budgets
 
     @field_validator("time_zone")
     @classmethod
     def _known_time_zone(cls, name: str) -> str:
-        check_time_zone(name)
+        checked("", check_time_zone, name)
         return name
 
     @field_validator("fallback")
@@ -171,7 +200,9 @@ class CoreSettings(BaseModel):
     def _no_model_falls_back_on_itself(cls, fallback: FallbackSettings) -> FallbackSettings:
         for model, others in fallback.models.items():
             if model in others or len(set(others)) != len(others):
-                raise ValueError(f"the fallbacks of {model!r} must be other models, each named once")
+                raise wrong_setting(
+                    f"models.{model}", "a model cannot stand in for itself", "name other models, each once."
+                )
         return fallback
 
     @classmethod
@@ -184,7 +215,7 @@ class CoreSettings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise as_configuration_error(error) from None
+            raise as_configuration_error(error, cls) from None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -203,30 +234,3 @@ class CoreSettings(BaseModel):
             cache_max_entries=self.cache.max_entries,
             lease_s=self.lease_s,
         )
-
-
-def as_configuration_error(error: ValidationError) -> ConfigurationError:
-    """The first thing wrong with some settings: its field and the mend, without quoting what was given."""
-    details = error.errors(include_url=False, include_input=False, include_context=False)
-    first = details[0]
-    field = ".".join(str(part) for part in first["loc"])
-    more = f" ({len(details) - 1} more)" if len(details) > 1 else ""
-    mend = "Correct this setting."
-    if first["type"] == "extra_forbidden":
-        known = _known_fields(first["loc"][:-1])
-        mend = f"Known here: {', '.join(known)}." if known else "Remove it."
-    return ConfigurationError(f"{first['msg']}{more}.", field=field or None, mend=mend)
-
-
-def _known_fields(path: tuple[int | str, ...]) -> list[str]:
-    sections: dict[str, type[BaseModel]] = {
-        "endpoints": EndpointSettings,
-        "limits": LimitSettings,
-        "cache": CacheSettings,
-        "prices": ModelPrice,
-        "retry": RetrySettings,
-        "breaker": BreakerSettings,
-        "fallback": FallbackSettings,
-    }
-    model = sections.get(str(path[0])) if path else CoreSettings
-    return sorted(model.model_fields) if model else []

@@ -111,6 +111,7 @@ class ProviderAnswer:
     Attributes:
         usage: the provider's own count.
         usage_estimated: the provider counted nothing, so `usage` is the request's bound: what it billed is unknown.
+        pause_s: seconds in which the provider takes no further request of this model, as it says; 0: it says nothing.
     """
 
     text: str
@@ -118,6 +119,7 @@ class ProviderAnswer:
     finish_reason: FinishReason = "stop"
     provider_request_id: str | None = None
     usage_estimated: bool = False
+    pause_s: float = 0.0
 
 
 @runtime_checkable

@@ -52,7 +52,10 @@ def calls_schema() -> pa.Schema:
 
 
 def attempts_schema() -> pa.Schema:
-    """One row per attempt; `price` is the JSON of the price it was charged at, null where the model had none."""
+    """One row per attempt; `price` is the JSON of the price it was charged at, null where the model had none.
+
+    Reserved tokens are null for attempts made before they were kept, and files written before then lack the columns.
+    """
     import pyarrow as pa
 
     return pa.schema(
@@ -69,6 +72,8 @@ def attempts_schema() -> pa.Schema:
             ("input_tokens", pa.int64()),
             ("output_tokens", pa.int64()),
             ("cached_input_tokens", pa.int64()),
+            ("reserved_input_tokens", pa.int64()),
+            ("reserved_output_tokens", pa.int64()),
             ("price", pa.string()),
             ("scopes", pa.list_(pa.string())),
             ("provider_request_id", pa.string()),

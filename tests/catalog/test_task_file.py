@@ -43,6 +43,13 @@ def test_a_good_file_gives_the_task(spec: dict, write_task: Write) -> None:
         ("evaluators", [], "evaluators", ""),
         ("prompt.model", "gpt-4o", "prompt.model", "provider/name"),
         ("prompt.model", "acme/gpt", "prompt.model", "offline/…"),
+        ("prompt.model", "Acme/gpt", "prompt.model", "provider/name"),
+        (
+            "optimizer",
+            {"kind": "mipro_v2", "proposal_model": "acme/gpt"},
+            "optimizer.proposal_model",
+            "add endpoints.acme to promptory.yaml",
+        ),
         ("prompt.output", {"kind": "choice", "choices": ["red"]}, "prompt.output.choices", ""),
         ("prompt.output", {"kind": "guess"}, "prompt.output", "set `kind` to one of"),
         ("prompt.output_prompt", "{{ txet }}", "prompt", "text"),
@@ -65,6 +72,26 @@ def test_a_mistake_is_named_with_file_line_field_and_mend(
     assert error.row is not None
     assert field in (error.field or "")
     assert mend in (error.mend or "")
+
+
+@pytest.mark.parametrize("model", ["vllm/llama-3", "gpu-box_2/meta/Llama-3.1", "openai/gpt-4o"])
+def test_a_model_may_begin_with_any_configured_endpoint(spec: dict, write_task: Write, model: str) -> None:
+    file = write_task(changed(spec, "prompt.model", model))
+    task = load_task(file, {"vllm": "openai", "gpu-box_2": "openai"})
+    assert task.prompt.version().model == model
+    assert Catalog(file.parents[1], {"vllm": "openai", "gpu-box_2": "openai"}).get("colours").task == task
+
+
+def test_an_unknown_endpoint_lists_the_configured_ones_too(spec: dict, write_task: Write) -> None:
+    with pytest.raises(InputError, match="unknown endpoint 'vlm'") as caught:
+        load_task(write_task(changed(spec, "prompt.model", "vlm/llama-3")), {"vllm": "openai"})
+    assert "offline/…, openai/…, vertex/…, vllm/…" in (caught.value.mend or "")
+
+
+def test_the_built_in_reader_under_another_name_writes_no_instructions_either(spec: dict, write_task: Write) -> None:
+    proposing = changed(spec, "optimizer", {"kind": "mipro_v2", "proposal_model": "reader/nearest"})
+    with pytest.raises(InputError, match="writes instructions"):
+        load_task(write_task(proposing), {"reader": "offline"})
 
 
 def test_the_line_is_the_one_at_fault(spec: dict, write_task: Write) -> None:

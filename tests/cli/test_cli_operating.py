@@ -181,12 +181,12 @@ def test_prices_are_explained(workshop):
 
 def test_a_dearer_tier_of_long_requests_is_shown_and_reserved(workshop):
     tier = "{above_input_tokens: 1000, input_per_million: 10, output_per_million: 20}"
-    settings(workshop, f"prices: {{a/b: {{input_per_million: 1, output_per_million: 2, long_context: {tier}}}}}\n")
+    settings(workshop, f"prices: {{vertex/b: {{input_per_million: 1, output_per_million: 2, long_context: {tier}}}}}\n")
 
-    value = workshop.run("price", "a/b", "--input-tokens", "2000", "--output-tokens", "0", "--json").value
+    value = workshop.run("price", "vertex/b", "--input-tokens", "2000", "--output-tokens", "0", "--json").value
 
     assert value["prices"][0]["example_reserve_usd"] == "0.02"
-    assert "above 1,000 tokens in" in workshop.run("price", "a/b").out
+    assert "above 1,000 tokens in" in workshop.run("price", "vertex/b").out
 
 
 def test_an_unknown_price_says_what_to_write(workshop):
@@ -205,8 +205,25 @@ def test_the_cache_is_shown_and_cleared(asked):
     again = asked.run("load", "--requests", "12", "--rate", "500", "--json").value
     assert (again["cached"], again["cost_nano_usd"]) == (12, 0)
     assert "hits" in asked.run("cache", "stats").out
-    assert asked.run("cache", "clear", "--json").value == {"dropped": 12}
+    assert asked.run("cache", "clear", "--json").value == {"dropped": 12, "namespace": None}
     assert asked.run("cache", "stats", "--json").value["entries"] == 0
+
+
+def test_a_namespace_of_the_cache_is_shown_and_cleared_by_itself(asked):
+    settings(asked, "cache: {namespace: team_a}\n")
+    asked.run("load", "--requests", "5", "--rate", "500")
+
+    held = {name: asked.run("cache", "stats", *name, "--json").value for name in ((), ("--namespace", "team_a"))}
+    assert [value["entries"] for value in held.values()] == [17, 5]
+    assert held[()]["hits"] is not None
+    assert held["--namespace", "team_a"]["hits"] is None
+    assert "5" in asked.run("cache", "stats", "--namespace", "team_a").out
+    assert asked.run("cache", "clear", "--namespace", "team_b", "--json").value["dropped"] == 0
+    assert asked.run("cache", "clear", "--json").value == {"dropped": 5, "namespace": "team_a"}
+    assert asked.run("cache", "clear", "--namespace", "", "--all").code == 2
+    assert asked.run("cache", "clear", "--all", "--json").value == {"dropped": 12, "namespace": None}
+    settings(asked, "cache: {namespace: 'team a'}\n")
+    assert "[cache.namespace]" in asked.run("health").err
 
 
 def test_breakers_are_listed_opened_and_closed(asked):
@@ -230,6 +247,11 @@ def test_reserves_stand_beside_bills(asked):
     assert line["reserved_nano_usd"] > line["cost_nano_usd"]
     assert 0 < line["lowest_use"] <= line["use"] <= line["highest_use"] <= 1
     assert line["input_tokens_per_attempt"] * 12 == total["input_tokens"]
+    read, said = line["input_reserve"], line["output_reserve"]
+    assert (read["billed"], read["worst_under"], said["worst_under"]) == (total["input_tokens"], 0, 0)
+    assert 0 < read["use"] <= 1
+    assert 0 < said["use"] <= 1
+    assert "under-reserve" in " ".join(asked.run("cost", "--reserves").out.split())
     assert "offline/nearest" in asked.run("cost", "--reserves").out
     assert asked.run("cost", "--reserves", "--until", "2020-01-01", "--json").value["lines"] == []
 

@@ -69,7 +69,8 @@ class VirtualTime:
 class Reply:
     """One scripted reaction. `takes_s` passes before it; `hangs` never ends; `bills` overrides what is billed.
 
-    `counts_nothing`: the answer came without usage, which the provider had to estimate.
+    `counts_nothing`: the answer came without usage, which the provider had to estimate. `pause_s`: the provider says
+    that nothing is left of its rate limit for so long.
     """
 
     text: str = "ok"
@@ -84,6 +85,7 @@ class Reply:
     bug: bool = False
     bills: bool | None = None
     counts_nothing: bool = False
+    pause_s: float = 0.0
 
 
 @dataclass
@@ -136,7 +138,8 @@ class ScriptedProvider:
                 retry_after_s=reply.retry_after_s,
             )
         usage = Usage(input_tokens=reply.input_tokens, output_tokens=reply.output_tokens)
-        return ProviderAnswer(reply.text, usage, reply.finish_reason, "req-1", usage_estimated=reply.counts_nothing)
+        counted = not reply.counts_nothing
+        return ProviderAnswer(reply.text, usage, reply.finish_reason, "req-1", not counted, reply.pause_s)
 
     async def check(self) -> None:
         return None

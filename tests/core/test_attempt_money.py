@@ -34,6 +34,7 @@ async def test_an_answer_costs_what_the_provider_counted(
     assert (call.call_id, call.status, call.cost_nano_usd, call.row_id) == (done.call_id, "ok", COST, "r1")
     assert (attempt.call_id, attempt.charge, attempt.cost_nano_usd) == (done.call_id, "settled", COST)
     assert (attempt.reserved_nano_usd, attempt.scopes) == (RESERVE, ["day:2026-11-22", "task:t"])
+    assert (attempt.reserved_input_tokens, attempt.reserved_output_tokens) == (50, 10)
     assert attempt.price["input_per_million"] == "0.10"
 
 
@@ -136,7 +137,7 @@ async def test_an_unpriced_model_is_refused_under_any_cap_and_free_without(
     b = await bench(budgets={"task:t": "0.5"})
     with pytest.raises(ConfigurationError, match="prices") as caught:
         await b.llm.complete(ask(model="scripted/nameless"), charged_to("org", "task:t"))
-    assert caught.value.field == "prices"
+    assert caught.value.field == "prices.scripted/nameless"
     assert not provider.sent
     done = await b.llm.complete(ask(model="scripted/nameless"), charged_to("org"))
     assert (done.status, done.cost_nano_usd) == ("ok", 0)

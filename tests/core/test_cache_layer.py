@@ -53,6 +53,20 @@ async def test_entries_end_with_their_time(bench: OpenBench, provider: ScriptedP
     assert not (await b.llm.complete(SAME)).cached
 
 
+@pytest.mark.parametrize("state_url", ["sqlite", "redis"], indirect=True)
+async def test_namespaces_share_neither_answers_nor_clearing(bench: OpenBench, state_url: str) -> None:
+    a = await bench(state=state_url, cache={"namespace": "team_a"})
+    b = await bench(state=state_url, cache={"namespace": "team_b"})
+    nameless = await bench(state=state_url)
+    for team in (a, b, nameless):
+        assert not (await team.llm.complete(SAME)).cached
+        assert (await team.llm.complete(SAME)).cached
+    assert (await nameless.llm.cache_stats("team_a")).entries == 1
+    assert (await nameless.llm.cache_stats()).entries == 3
+    assert await nameless.llm.clear_cache("team_a") == 1
+    assert [(await team.llm.complete(SAME)).cached for team in (a, b, nameless)] == [False, True, True]
+
+
 async def test_it_can_be_turned_off_and_cleared(bench: OpenBench, provider: ScriptedProvider) -> None:
     off = await bench(cache={"enabled": False})
     await off.llm.complete(SAME)

@@ -34,10 +34,10 @@ def test_every_part_accepts_a_plain_dict() -> None:
 @pytest.mark.parametrize(
     ("values", "field", "says"),
     [
-        ({"budgets": {"day": -1}}, "budgets", "0 or more"),
+        ({"budgets": {"day": -1}}, "budgets.day", "0 or more"),
         ({"budgets": {"day": "NaN"}}, "budgets.day", "finite"),
-        ({"budgets": {"Day": 1}}, "budgets", "not a scope name"),
-        ({"budgets": {"task": 1}}, "budgets", "task:<name>"),
+        ({"budgets": {"Day": 1}}, "budgets.Day", "not a scope name"),
+        ({"budgets": {"task": 1}}, "budgets.task", "task:<name>"),
         ({"budget": {"day": 1}}, "budget", "budgets"),
         ({"cache": {"ttl": 3}}, "cache.ttl", "ttl_s"),
         ({"endpoints": {"openai": {"api_kee": SECRET}}}, "endpoints.openai.api_kee", "api_key"),
@@ -51,7 +51,17 @@ def test_every_part_accepts_a_plain_dict() -> None:
         ({"limits": {"m": {"requests_per_minute": 0}}}, "limits.m.requests_per_minute", "greater than 0"),
         ({"prices": {"m": {"input_per_million": 1}}}, "prices.m.output_per_million", "required"),
         ({"retry": {"max_attempts": 4}}, "retry.max_attempts", "less than or equal to 3"),
-        ({"fallback": {"models": {"a/b": ["a/b"]}}}, "fallback", "other models"),
+        ({"fallback": {"models": {"a/b": ["a/b"]}}}, "fallback.models.a/b", "other models"),
+        ({"time_zone": "Europe/Berlni"}, "time_zone", "write one like UTC or Europe/Berlin"),
+        ({"lease_s": 0.2}, "lease_s", "renewed three times"),
+        ({"endpoints": {"v llm": {}}}, "endpoints.v llm", "lower-case"),
+        ({"endpoints": {"vllm": None}}, "endpoints.vllm", "must be a mapping"),
+        ({"endpoints": {"openai": {"base_url": "http://[bad"}}}, "endpoints.openai.base_url", "no URL"),
+        (
+            {"prices": {"m/n": {"input_per_million": 1, "output_per_million": 1, "cached": 1}}},
+            "prices.m/n.cached",
+            "known",
+        ),
     ],
 )
 def test_a_bad_setting_is_one_clear_error(values: dict[str, Any], field: str, says: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections import Counter
 from dataclasses import replace
@@ -218,7 +219,21 @@ def _caps(url: str) -> list[BudgetScopeRow]:
 
 def _facts(number: int = 1) -> AttemptFacts:
     lineage = lineage_of("c1", MODEL, CallContext(purpose="batch", task="t", row_id="r1"), 1_795_305_600.0)
-    return AttemptFacts(f"c1-{number}", "c1", number, MODEL, (DAY,), 9000, None, "dead", 1_795_305_601.0, lineage)
+    return AttemptFacts(
+        f"c1-{number}", "c1", number, MODEL, (DAY,), 9000, (40, 9), None, "dead", 1_795_305_601.0, lineage
+    )
+
+
+def test_a_record_of_the_version_before_has_no_reserved_tokens(ledger_url: str) -> None:
+    record = json.loads(lost_record(_facts()))
+    del record["reserved_input_tokens"], record["reserved_output_tokens"]
+    database = open_ledger_database(ledger_url)
+    try:
+        database.write([], [json.dumps(record)])
+    finally:
+        database.dispose()
+    (attempt,) = rows(ledger_url, AttemptRow)
+    assert (attempt.reserved_nano_usd, attempt.reserved_input_tokens) == (9000, None)
 
 
 def test_a_lost_attempt_yields_its_call_and_the_true_row_wins(any_ledger_url: str) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from domain.pricing import ModelPrice
 from resources.llm.litellm_prices import price_from_entry
-from resources.llm.prices import PriceBook, packaged_prices
+from resources.llm.prices import PriceBook, packaged_prices, price_book
+from resources.llm.settings import CoreSettings, EndpointSettings
 
 CHAT = {"mode": "chat", "litellm_provider": "openai", "input_cost_per_token": 2e-6, "output_cost_per_token": 8e-6}
 
@@ -57,3 +58,18 @@ def test_long_context_tier_is_read_from_the_maintained_table() -> None:
 )
 def test_entries_our_prices_cannot_say_are_left_alone(entry: dict[str, object]) -> None:
     assert price_from_entry("openai/m", {"m": entry}, "1") is None
+
+
+def test_an_endpoint_of_its_own_name_at_the_vendor_has_the_vendors_prices() -> None:
+    endpoints = {
+        "team_b": EndpointSettings(provider="openai"),
+        "vllm": EndpointSettings(provider="openai", base_url="http://127.0.0.1:8000/v1"),
+        "reader": EndpointSettings(provider="offline"),
+    }
+    mine = ModelPrice(input_per_million=Decimal(9), output_per_million=Decimal(9))
+    book = price_book(CoreSettings(endpoints=endpoints, prices={"team_b/gpt-4o": mine}))
+    assert book.price_of("team_b/gpt-4o-mini") == packaged_prices()["openai/gpt-4o-mini"]
+    assert book.origin_of("team_b/gpt-4o-mini") == "packaged table"
+    assert (book.price_of("team_b/gpt-4o"), book.origin_of("team_b/gpt-4o")) == (mine, "settings")
+    assert book.price_of("vllm/gpt-4o-mini") is None  # whoever serves it there bills as they like
+    assert book.price_of("reader/nearest") == packaged_prices()["offline/nearest"]

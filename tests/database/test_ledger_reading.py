@@ -66,6 +66,8 @@ def make_attempts(call: ledger.CallRecord, draw: random.Random) -> list[ledger.A
                 charge=charge,
                 outcome="ok",
                 reserved_nano_usd=10**12,
+                reserved_input_tokens=draw.choice([None, 800, 1000]),
+                reserved_output_tokens=draw.choice([None, 1000]),
                 cost_nano_usd=0 if charge == "free" else draw.randrange(10**15),
                 input_tokens=draw.randrange(1000),
                 output_tokens=draw.randrange(1000),
@@ -212,6 +214,13 @@ def test_reserve_lines_compare_known_bills(filled: Database, attempts: list[ledg
         assert line.reserved_nano_usd == sum(one.reserved_nano_usd for one in own)
         assert line.cost_nano_usd == sum(one.cost_nano_usd for one in own)
         assert line.overruns == sum(one.charge == "overrun" for one in own)
+        for side, tokens in ((line.input_reserve, "input_tokens"), (line.output_reserve, "output_tokens")):
+            pairs = [(getattr(one, f"reserved_{tokens}"), getattr(one, tokens)) for one in own]
+            kept = [(reserved, billed) for reserved, billed in pairs if reserved is not None]
+            assert len(kept) < len(pairs)
+            assert (side.reserved, side.billed) == (sum(one[0] for one in kept), sum(one[1] for one in kept))
+            assert side.worst_under == max(0, *(billed - reserved for reserved, billed in kept))
+        assert line.input_reserve.worst_under > 0 == line.output_reserve.worst_under
         uses = [one.cost_nano_usd / one.reserved_nano_usd for one in own if one.reserved_nano_usd]
         assert (line.lowest_use, line.highest_use) == (
             (pytest.approx(min(uses)), pytest.approx(max(uses))) if uses else (None, None)

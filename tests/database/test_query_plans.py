@@ -56,7 +56,7 @@ def grown(database: Database) -> Database:
         f"{no}, 1, 1, 1, 1, 0.1, {time}, {time}",
         "attempts": "'attempt-' || i, 'call-' || i, 1, 'm', "
         "CASE WHEN i % 100 = 0 THEN 'ambiguous' ELSE 'settled' END, "
-        f"'ok', 1, 1, 1, 1, 0, NULL, {json}, NULL, {time}, {time}, 0.1",
+        f"'ok', 1, 1, 1, 1, 0, NULL, {json}, NULL, {time}, {time}, 0.1, 1, 1",
         "answers": f"'prompt-' || (i % 10), 'input-' || i, 0, 'text', 'call-' || i, 'm', 1, 0.1, 1, 1, {time}",
         "optimization_journal": f"'run-' || (i % 1000), 'key-' || i, {json}, {time}",
     }

@@ -69,3 +69,11 @@ def test_provider_error_carries_its_rule() -> None:
 
 def test_unanswered_error_carries_its_reason() -> None:
     assert UnansweredError("no answer", reason="circuit_open").reason == "circuit_open"
+
+
+@pytest.mark.parametrize("fault", list(FaultClass))
+def test_the_endpoint_is_named_where_its_settings_may_be_to_blame(fault: FaultClass) -> None:
+    error = ProviderError("refused", fault=fault)
+    error.name_endpoint("vllm")
+    blamed = fault in (FaultClass.AUTHENTICATION, FaultClass.CONNECTION)
+    assert str(error) == ("[endpoints.vllm]: refused" if blamed else "refused")

@@ -75,6 +75,8 @@ class Ledger:
             "charge": charge,
             "outcome": "ok",
             "reserved_nano_usd": cost + 1,
+            "reserved_input_tokens": 20,
+            "reserved_output_tokens": 4,
             "cost_nano_usd": cost,
             "input_tokens": 10,
             "output_tokens": 2,

@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from domain.errors import ConfigurationError
+from resources.llm.endpoints import Endpoints
 from resources.llm.providers import create_provider
 from resources.llm.settings import EndpointSettings
 from resources.llm.types import Provider
@@ -82,3 +83,19 @@ def test_their_libraries_load_only_when_they_are_called(name: str) -> None:
     made = "from resources.llm.providers import create_provider; from resources.llm.settings import EndpointSettings"
     settings = "EndpointSettings(location='l')" if name == "vertex" else "None"
     assert loaded_after(f"{made}\ncreate_provider({name!r}, {settings})") == []
+
+
+async def test_an_endpoints_own_name_stands_in_its_errors() -> None:
+    endpoints = {
+        "gateway": EndpointSettings(provider="openai", api_key=SecretStr("two\nlines")),
+        "gemini": EndpointSettings(provider="vertex"),
+        "vllm": EndpointSettings(provider="openai", options={"stram": True}),
+    }
+    fields = {"gateway": "api_key", "gemini": "location", "vllm": "options.stram"}
+    for name, field in fields.items():
+        with pytest.raises(ConfigurationError) as caught:
+            Endpoints(endpoints, None).of(f"{name}/any")
+        assert caught.value.field == f"endpoints.{name}.{field}"
+    with pytest.raises(ConfigurationError, match=r"no endpoint 'vlm'.*gateway/…, gemini/…") as caught:
+        Endpoints(endpoints, None).of("vlm/any")
+    assert caught.value.field == "endpoints.vlm"

@@ -146,6 +146,17 @@ async def test_retry_after_is_passed_on(provider: LiteLLMProvider, openai_server
     assert (await fault_of(provider)).retry_after_s == 30.0
 
 
+async def test_an_answer_says_for_how_long_nothing_is_left(
+    provider: LiteLLMProvider, openai_server: OpenAIServer
+) -> None:
+    nothing_left = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}
+    openai_server.fail_next(Fault(headers=nothing_left))
+    openai_server.fail_next(Fault(status=503, headers=nothing_left))
+    assert (await provider.send(ask(), 30)).pause_s == 360.0
+    assert (await fault_of(provider)).retry_after_s == 360.0
+    assert (await provider.send(ask(), 30)).pause_s == 0.0
+
+
 async def test_a_refused_connection_was_never_sent() -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))

@@ -70,6 +70,11 @@ async def test_retry_info_says_how_long_to_wait(
     assert (error.fault, error.retry_after_s) == (FaultClass.RATE_LIMITED, seconds)
 
 
+async def test_other_errors_may_say_it_too(provider: VertexProvider, server: VertexServer) -> None:
+    server.fail_next(VertexFault(code=Code.UNAVAILABLE, retry_after_s=7.0))
+    assert (await fault_of(provider)).retry_after_s == 7.0
+
+
 async def test_a_bare_status_may_be_a_broken_connection(provider: VertexProvider, server: VertexServer) -> None:
     server.fail_next(VertexFault(code=Code.UNAVAILABLE, bare=True))
     error = await fault_of(provider)

@@ -8,6 +8,8 @@ from state.all_stores import LEASE_S, SETTINGS, AllStores
 
 from resources.llm.state.protocol import CacheFollow, CacheHit, CacheLead, StoreConfig
 
+KEYS = ["v", "w", "v:x", "v:y", "n:z"]
+
 
 class CacheMachine(AllStores):
     """The model is a list of entries from least to most recently used, and a dictionary of leads."""
@@ -35,7 +37,7 @@ class CacheMachine(AllStores):
             self.leads = {key: lead for key, lead in self.leads.items() if lead[0] == "a"}
             self.other_gone_at = float("inf")
 
-    @rule(key=st.sampled_from("vwxyz"), owner=st.sampled_from("ab"))
+    @rule(key=st.sampled_from(KEYS), owner=st.sampled_from("ab"))
     def lookup(self, key, owner):
         answer = self.ask("cache_lookup", key, owner, self.now)
         value, expires = self.entries.get(key, (b"", 0))
@@ -51,7 +53,7 @@ class CacheMachine(AllStores):
             self.entries.pop(key, None)
             self.misses += 1
 
-    @rule(key=st.sampled_from("vwxyz"), value=st.binary(max_size=8), ttl_s=st.floats(1, 40))
+    @rule(key=st.sampled_from(KEYS), value=st.binary(max_size=8), ttl_s=st.floats(1, 40))
     def fill(self, key, value, ttl_s):
         self.ask("cache_fill", key, value, ttl_s, self.now)
         self.entries.pop(key, None)
@@ -60,11 +62,19 @@ class CacheMachine(AllStores):
         while len(self.entries) > 3:
             del self.entries[next(iter(self.entries))]
 
-    @rule(key=st.sampled_from("vwxyz"), owner=st.sampled_from("ab"))
+    @rule(key=st.sampled_from(KEYS), owner=st.sampled_from("ab"))
     def abandon(self, key, owner):
         self.ask("cache_abandon", key, owner)
         if self.leads.get(key, ("", 0))[0] == owner:
             del self.leads[key]
+
+    @rule(namespace=st.sampled_from(["", "v", "n"]))
+    def clear_a_namespace(self, namespace):
+        dropped = self.ask("cache_clear", namespace)
+        mine = [key for key in self.entries if key.rpartition(":")[0] == namespace]
+        assert dropped >= sum(self.entries[key][1] > self.now for key in mine)
+        for key in mine:
+            del self.entries[key]
 
     @rule()
     def clear(self):
@@ -77,6 +87,9 @@ class CacheMachine(AllStores):
         live = [value for value, expires in self.entries.values() if expires > self.now]
         assert (stats.entries, stats.size_bytes) == (len(live), sum(map(len, live)))
         assert stats.entries <= 3
+        parts = [self.ask("cache_stats", self.now, namespace) for namespace in ("", "v", "n")]
+        assert sum(part.entries for part in parts) == stats.entries
+        assert sum(part.size_bytes for part in parts) == stats.size_bytes
         assert (stats.hits, stats.misses) == (self.hits, self.misses)
 
 

@@ -96,6 +96,30 @@ async def test_clear_drops_entries_but_not_flights(store):
     assert isinstance(await store.cache_lookup("flying", "a", 1), CacheFollow)
 
 
+async def test_one_namespace_is_counted_and_dropped_without_the_others(store):
+    await store.open(StoreConfig(cache_max_entries=5), "a", 0)
+    held = {"team_a:1": b"123", "team_a:2": b"4", "team_ab:1": b"56", "7": b"8888", "team_a.b:1": b"9"}
+    for key, value in held.items():
+        await put(store, key, value)
+    await put(store, "team_a:2", b"4", ttl_s=5)
+    assert await store.cache_stats(1, "team_a") == CacheStats(2, 4, None, None)
+    assert await store.cache_stats(6, "team_a") == CacheStats(1, 3, None, None)
+    assert await store.cache_stats(1, "") == CacheStats(1, 4, None, None)
+    assert (await store.cache_stats(1)).entries == 5
+    assert await store.cache_clear("team") == 0
+    assert await store.cache_clear("team_a") == 2
+    assert await store.cache_clear("team_a") == 0
+    assert await store.cache_lookup("team_a:1", "a", 1) == CacheLead()
+    for key in ("team_ab:1", "7", "team_a.b:1"):
+        assert await store.cache_lookup(key, "a", 1) == CacheHit(held[key])
+    assert await store.cache_clear("") == 1
+    for key in "vwx":  # the bound still counts right: 2 are left, so none has to go
+        await put(store, key)
+    assert await store.cache_lookup("team_ab:1", "a", 1) == CacheHit(b"56")
+    await put(store, "y")
+    assert (await store.cache_stats(1)).entries == 5
+
+
 async def test_stats_count_hits_misses_and_what_can_still_be_hit(store):
     await store.open(StoreConfig(), "a", 0)
     assert await store.cache_stats(0) == CacheStats(0, 0, 0, 0)

@@ -83,6 +83,15 @@ async def test_a_pause_shuts_the_model_even_without_a_limit(store, make_intent, 
     assert await store.admit(make_intent(), 25) == Admitted()
 
 
+async def test_an_answer_pauses_the_model_as_an_error_does(store, make_intent, settled):
+    await store.open(limited(requests=9), "a", 0)
+    intent = make_intent()
+    await store.admit(intent, 0)
+    await store.settle(settled(intent, 5, health="success", tokens_used=4, pause_s=20), 5)
+    assert await store.admit(make_intent(), 10) == Wait(15, "rate_limited")
+    assert await store.admit(make_intent(), 25) == Admitted()
+
+
 async def test_a_shorter_pause_does_not_end_a_longer_one(store, make_intent, settled):
     await store.open(StoreConfig(), "a", 0)
     first, second = make_intent(), make_intent()

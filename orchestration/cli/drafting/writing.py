@@ -49,7 +49,7 @@ def drafted(wish: Wish, as_json: bool) -> None:
     """
     environment = Environment.read()
     draft, path = _draft(wish, environment)
-    task, ingested, counts = _write(path, task_text(draft), UPath(environment.landing_root))
+    task, ingested, counts = _write(path, task_text(draft), environment)
     value = {
         "task": task.name,
         "file": str(path),
@@ -175,7 +175,7 @@ def _source_as_written(source: Path, folder: Path) -> str:
     return str(file)
 
 
-def _write(path: Path, text: str, landing: UPath) -> tuple[Task, Ingested, dict[str, int]]:
+def _write(path: Path, text: str, environment: Environment) -> tuple[Task, Ingested, dict[str, int]]:
     """Write beside the target, load it and read every row, then put it in place: a bad draft leaves nothing.
 
     Raises:
@@ -185,8 +185,8 @@ def _write(path: Path, text: str, landing: UPath) -> tuple[Task, Ingested, dict[
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     draft.write_text(text, encoding="utf-8")
     try:
-        task = load_task(draft)
-        ingested, counts = check_dataset(task, draft, landing)
+        task = load_task(draft, environment.endpoint_kinds())
+        ingested, counts = check_dataset(task, draft, UPath(environment.landing_root))
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

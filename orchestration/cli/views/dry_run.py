@@ -22,7 +22,7 @@ from orchestration.cli.opening import open_catalog
 from orchestration.cli.screen import emit, facts
 from orchestration.cli.views.validation import check_dataset
 from orchestration.environments import Environment
-from resources.llm.prices import PriceBook
+from resources.llm.prices import price_book
 from resources.llm.prompt_request import build_request
 from resources.llm.providers.tokens import byte_token_bound
 from resources.llm.settings import CoreSettings
@@ -75,7 +75,7 @@ def _plan(
 ) -> Plan:
     calls = planned_calls(optimizer, counts["train"], counts["dev"], len(task.prompt.steps))
     tokens = max(_token_bound(task, step, optimizer, rows) for step in task.prompt.version().steps)
-    price = PriceBook(settings.prices).price_of(task.prompt.model)
+    price = price_book(settings).price_of(task.prompt.model)
     each = None if price is None else reserve_nano_usd(price, tokens, task.prompt.parameters.max_output_tokens)
     caps = {scope: usd_to_nano(cap) for scope, cap in settings.budgets.items() if _binds(scope, task.name)}
     caps["run"] = usd_to_nano(task.budget.run_usd)

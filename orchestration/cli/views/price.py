@@ -13,7 +13,7 @@ from domain.pricing import ModelPrice, Usage, cost_nano_usd, reserve_nano_usd
 from orchestration.cli.figures import dollars, usd
 from orchestration.cli.screen import emit, table
 from orchestration.environments import Environment
-from resources.llm.prices import PriceBook, PriceOrigin
+from resources.llm.prices import PriceBook, PriceOrigin, price_book
 
 COLUMNS = ["model", "input / M", "cached / M", "output / M", "example reserves", "from", "source", "as of"]
 
@@ -21,7 +21,7 @@ COLUMNS = ["model", "input / M", "cached / M", "output / M", "example reserves",
 def shown(models: Sequence[str], input_tokens: int, output_tokens: int, as_json: bool) -> None:
     """One line per model; longer requests that cost more have a line of their own."""
     environment = Environment.read()
-    book = PriceBook(environment.core_settings().prices)
+    book = price_book(environment.core_settings())
     priced = [(model, *_found(book, model, str(environment.config))) for model in dict.fromkeys(models)]
     example = {"input_tokens": input_tokens, "output_tokens": output_tokens}
     values = [_values(model, price, origin, input_tokens, output_tokens) for model, price, origin in priced]

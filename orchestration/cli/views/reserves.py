@@ -15,6 +15,16 @@ from orchestration.cli.views.cost import in_utc
 from orchestration.environments import Environment
 from resources.database.repositories.reserves import ReserveLine, reserve_lines
 
+TOKEN_COLUMNS = [
+    "model",
+    "in reserved",
+    "in billed",
+    "used",
+    "out reserved",
+    "out billed",
+    "used",
+    "worst under-reserve",
+]
 COLUMNS = ["model", "attempts", "tokens in", "tokens out", "reserved", "cost", "used", "least", "most", "overruns"]
 
 
@@ -30,6 +40,9 @@ def compared(since: datetime | None, until: datetime | None, as_json: bool) -> N
             return
         title = "Reserves against bills (an attempt reserves its worst case and gives the rest back when it ends)"
         console.print(table(title, COLUMNS, [_cells(line) for line in lines], right=COLUMNS[1:], whole=["model"]))
+        counted = [_token_cells(line) for line in lines if line.output_reserve.reserved]
+        if counted:
+            console.print(table("The same in tokens", TOKEN_COLUMNS, counted, right=TOKEN_COLUMNS[1:], whole=["model"]))
 
     emit(as_json, {"since": since, "until": until, "lines": [_values(line) for line in lines]}, show)
 
@@ -38,6 +51,8 @@ def _values(line: ReserveLine) -> dict[str, Any]:
     return {
         **asdict(line),
         "use": line.use,
+        "input_reserve": {**asdict(line.input_reserve), "use": line.input_reserve.use},
+        "output_reserve": {**asdict(line.output_reserve), "use": line.output_reserve.use},
         "reserved_usd": usd(line.reserved_nano_usd),
         "cost_usd": usd(line.cost_nano_usd),
         "largest_reserve_usd": usd(line.largest_reserve_nano_usd),
@@ -47,7 +62,7 @@ def _values(line: ReserveLine) -> dict[str, Any]:
 
 
 def _cells(line: ReserveLine) -> list[str]:
-    shares = ("–" if share is None else percent(share) for share in (line.use, line.lowest_use, line.highest_use))
+    shares = (_share(share) for share in (line.use, line.lowest_use, line.highest_use))
     return [
         line.model,
         *(f"{count:,}" for count in (line.attempts, line.input_tokens, line.output_tokens)),
@@ -56,3 +71,13 @@ def _cells(line: ReserveLine) -> list[str]:
         *shares,
         f"{line.overruns:,}",
     ]
+
+
+def _token_cells(line: ReserveLine) -> list[str]:
+    read, said = line.input_reserve, line.output_reserve
+    sides = (cell for side in (read, said) for cell in (f"{side.reserved:,}", f"{side.billed:,}", _share(side.use)))
+    return [line.model, *sides, f"{max(read.worst_under, said.worst_under):,}"]
+
+
+def _share(share: float | None) -> str:
+    return "–" if share is None else percent(share)

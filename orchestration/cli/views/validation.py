@@ -80,7 +80,10 @@ def _check_named(environment: Environment, what: str, landing: UPath) -> Checked
     path = Path(what)
     is_file = path.suffix in SUFFIXES
     try:
-        entry = CatalogEntry(load_task(path), path) if is_file else open_catalog(environment).get(what)
+        if is_file:
+            entry = CatalogEntry(load_task(path, environment.endpoint_kinds()), path)
+        else:
+            entry = open_catalog(environment).get(what)
     except PromptoryError as error:
         return Checked(error.file or what, error=error)
     return _check(entry, landing)

@@ -55,7 +55,10 @@ class CallRecord:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One attempt with its own money, the price it used and the scopes it was charged to."""
+    """One attempt with its own money, the price it used and the scopes it was charged to.
+
+    The reserved tokens are None for attempts made before they were kept.
+    """
 
     attempt_id: str
     call_id: str
@@ -64,6 +67,8 @@ class AttemptRecord:
     charge: str
     outcome: str
     reserved_nano_usd: int
+    reserved_input_tokens: int | None
+    reserved_output_tokens: int | None
     cost_nano_usd: int
     input_tokens: int
     output_tokens: int

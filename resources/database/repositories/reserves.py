@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import case, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from resources.database.repositories.ledger import finished
 from resources.database.tables import AttemptRow
+
+
+@dataclass(frozen=True, slots=True)
+class TokenReserve:
+    """Input or output tokens of the attempts whose reserve was kept in tokens.
+
+    Attributes:
+        worst_under: most tokens that one attempt was billed above its reserve; 0, or a bound is wrong.
+    """
+
+    reserved: int
+    billed: int
+    worst_under: int
+
+    @property
+    def use(self) -> float | None:
+        """The billed tokens as a share of the reserved ones."""
+        return self.billed / self.reserved if self.reserved else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +51,8 @@ class ReserveLine:
     overruns: int
     lowest_use: float | None
     highest_use: float | None
+    input_reserve: TokenReserve
+    output_reserve: TokenReserve
 
     @property
     def use(self) -> float | None:
@@ -57,6 +78,8 @@ def reserve_lines(
             func.sum(case((AttemptRow.charge == "overrun", 1), else_=0)),
             func.min(use),
             func.max(use),
+            *_token_sums(AttemptRow.reserved_input_tokens, AttemptRow.input_tokens),
+            *_token_sums(AttemptRow.reserved_output_tokens, AttemptRow.output_tokens),
         )
         .where(AttemptRow.charge.in_(("settled", "overrun")), *finished(since, until))
         .group_by(AttemptRow.model)
@@ -65,8 +88,32 @@ def reserve_lines(
     return [_line(*row) for row in rows]
 
 
+def _token_sums(
+    reserved: InstrumentedAttribute[int | None], billed: InstrumentedAttribute[int]
+) -> tuple[ColumnElement[Any], ...]:
+    """Reserved, billed, and the worst difference, over the attempts that kept their reserve."""
+    billed_of_those = case((reserved.is_not(None), billed), else_=0)
+    return func.sum(reserved), func.sum(billed_of_those), func.max(billed - reserved)
+
+
 def _line(model: str, *values: float | None) -> ReserveLine:
-    *whole, lowest, highest = values
-    counts = [int(value or 0) for value in whole]
-    uses = [None if value is None else float(value) for value in (lowest, highest)]
-    return ReserveLine(model, *counts, *uses)  # pyright: ignore[reportArgumentType] - counts, then two shares
+    attempts, tokens_in, tokens_out, reserved, cost, largest, overruns = (int(value or 0) for value in values[:7])
+    lowest, highest = (None if value is None else float(value) for value in values[7:9])
+    return ReserveLine(
+        model=model,
+        attempts=attempts,
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
+        reserved_nano_usd=reserved,
+        cost_nano_usd=cost,
+        largest_reserve_nano_usd=largest,
+        overruns=overruns,
+        lowest_use=lowest,
+        highest_use=highest,
+        input_reserve=_token_reserve(*values[9:12]),
+        output_reserve=_token_reserve(*values[12:]),
+    )
+
+
+def _token_reserve(reserved: float | None, billed: float | None, worst: float | None) -> TokenReserve:
+    return TokenReserve(int(reserved or 0), int(billed or 0), max(int(worst or 0), 0))

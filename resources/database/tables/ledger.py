@@ -65,6 +65,8 @@ class AttemptRow(Base):
     charge: Mapped[str] = mapped_column(String(20))  # settled | ambiguous | overrun | free
     outcome: Mapped[str] = mapped_column(String(30))  # ok, or a FaultClass, or cancelled | lost
     reserved_nano_usd: Mapped[int] = mapped_column(BigInteger)
+    reserved_input_tokens: Mapped[int | None] = mapped_column(Integer)  # None before schema 0002
+    reserved_output_tokens: Mapped[int | None] = mapped_column(Integer)
     cost_nano_usd: Mapped[int] = mapped_column(BigInteger)
     input_tokens: Mapped[int] = mapped_column(Integer)
     output_tokens: Mapped[int] = mapped_column(Integer)

@@ -22,6 +22,13 @@ class Reply:
     raw_headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
 
+    @property
+    def speaks_of_limits(self) -> bool:
+        """Whether a header may say how much the server still takes."""
+        return any(
+            b"ratelimit" in (lower := name.lower()) or lower.startswith(b"retry-") for name, _ in self.raw_headers
+        )
+
     @cached_property
     def headers(self) -> CIMultiDict[str]:
         """The headers, by name in any case."""

@@ -7,12 +7,11 @@ in theirs.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from domain.errors import FaultClass, ProviderError
+from resources.llm.providers.rate_limit_headers import pause_asked_s
 
 _BY_STATUS: dict[int, FaultClass] = {
     401: FaultClass.AUTHENTICATION,
@@ -51,7 +50,7 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, now_s: fl
 
     Args:
         headers: case-insensitive, as aiohttp gives them.
-        now_s: seconds since the epoch; a Retry-After date counts from it.
+        now_s: seconds since the epoch; dates in headers count from it.
     """
     code = _known_code(body)
     fault = _BY_CODE.get(code) or _BY_STATUS.get(status) or _by_range(status)
@@ -60,34 +59,9 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, now_s: fl
         f"the provider answered HTTP {status}{named}",
         fault=fault,
         status_code=status,
-        retry_after_s=retry_after_s(headers, now_s),
+        retry_after_s=pause_asked_s(headers, now_s),
         mend=_MEND_BY_CODE.get(code) or _MEND_BY_FAULT.get(fault),
     )
-
-
-def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
-    """Seconds the provider asks to wait: `Retry-After-Ms`, or `Retry-After` as seconds or HTTP date; never negative."""
-    milliseconds = _number(headers.get("Retry-After-Ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    text = headers.get("Retry-After")
-    seconds = _number(text)
-    return seconds if seconds is not None or text is None else _until(text, now_s)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return max(value, 0.0) if math.isfinite(value) else None
-
-
-def _until(http_date: str, now_s: float) -> float | None:
-    try:
-        return max(parsedate_to_datetime(http_date).timestamp() - now_s, 0.0)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _by_range(status: int) -> FaultClass:

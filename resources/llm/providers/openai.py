@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from domain.errors import ConfigurationError, FaultClass, ProviderError
 from resources.llm.providers.http1_client import Http1Client, HttpFailure
 from resources.llm.providers.http1_connection import Reply
 from resources.llm.providers.http_faults import status_error
+from resources.llm.providers.input_bounds import InputBounds
 from resources.llm.providers.openai_options import read_options
 from resources.llm.providers.openai_stream import completion_of
 from resources.llm.providers.openai_wire import parse_answer, request_body
-from resources.llm.providers.tokens import byte_token_bound
+from resources.llm.providers.rate_limit_headers import pause_asked_s
 from resources.llm.types import ProviderAnswer, Request
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ class OpenAIProvider:
 
     Args:
         settings: where to and with which key.
-        clock: seconds since the epoch; dates in Retry-After count from it.
+        clock: seconds since the epoch; dates in headers count from it.
 
     Raises:
         ConfigurationError: a header value or an option cannot be used.
@@ -41,13 +43,19 @@ class OpenAIProvider:
         self._settings = settings
         self._clock = clock
         self._options = read_options(settings)
+        self._bounds = InputBounds(
+            self._options.tokenizer,
+            openais_own=settings.base_url in (None, VENDOR_BASE_URL),
+            extra_tokens=self._options.extra_input_tokens,
+            field="endpoints.options.tokenizer",
+        )
         self._headers = _headers(settings)
         self._client: Http1Client | None = None
         self._closed = False
 
     def input_token_bound(self, request: Request) -> int:
         """Input tokens the provider may bill for `request`; see `tokens`."""
-        return byte_token_bound(request)
+        return self._bounds.of(request, request.model.partition("/")[2])
 
     async def send(self, request: Request, timeout_s: float) -> ProviderAnswer:
         """Make one attempt, as `Provider.send`. Cancelling it closes its connection.
@@ -61,7 +69,11 @@ class OpenAIProvider:
         # An endpoint that knows no streams answers in one piece.
         streamed = options.stream and reply.headers.get("Content-Type", "").startswith("text/event-stream")
         answer = completion_of(reply.body) if streamed else reply.body
-        return parse_answer(answer, lambda: byte_token_bound(request), request.max_output_tokens)
+        parsed = parse_answer(answer, lambda: self.input_token_bound(request), request.max_output_tokens)
+        if not reply.speaks_of_limits:
+            return parsed
+        pause_s = pause_asked_s(reply.headers, self._clock())
+        return replace(parsed, pause_s=pause_s) if pause_s else parsed
 
     async def check(self) -> None:
         """List the endpoint's models.

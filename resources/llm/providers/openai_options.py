@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domain.errors import ConfigurationError
+from resources.llm.providers.input_bounds import AUTO
 from resources.llm.providers.openai_wire import MaxTokensField
+from resources.llm.settings_errors import as_configuration_error
 
 if TYPE_CHECKING:
     from resources.llm.settings import EndpointSettings
@@ -25,6 +27,18 @@ class OpenAIOptions(BaseModel):
     first_byte_s: float | None = Field(
         default=None, gt=0, description="With `stream`: longest wait for the first piece, in seconds."
     )
+    tokenizer: str = Field(
+        default=AUTO,
+        min_length=1,
+        description="What input tokens are bounded with: `auto`, `bytes`, `tiktoken`, or the path of a folder with the "
+        "tokenizer.json of the model that is served.",
+    )
+    extra_input_tokens: int = Field(
+        default=0,
+        ge=0,
+        description="Input tokens that the endpoint adds to each request beyond those allowed for anyway, e.g. by a "
+        "long default system text.",
+    )
 
 
 def read_options(settings: EndpointSettings) -> OpenAIOptions:
@@ -36,9 +50,5 @@ def read_options(settings: EndpointSettings) -> OpenAIOptions:
     try:
         return OpenAIOptions.model_validate(settings.options)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-    raise ConfigurationError(
-        f"{first['msg']}.",
-        field=".".join(["endpoints.options", *map(str, first["loc"])]),
-        mend=f"known here: {', '.join(OpenAIOptions.model_fields)}.",
-    )
+        known = as_configuration_error(error, OpenAIOptions)
+    raise ConfigurationError(known.problem, field=f"endpoints.options.{known.field}", mend=known.mend)

@@ -94,13 +94,13 @@ class MemoryStateStore:
         with self._lock:
             self._cache.abandon(key, owner)
 
-    async def cache_clear(self) -> int:
+    async def cache_clear(self, namespace: str | None = None) -> int:
         with self._lock:
-            return self._cache.clear()
+            return self._cache.clear(namespace)
 
-    async def cache_stats(self, now: float) -> CacheStats:
+    async def cache_stats(self, now: float, namespace: str | None = None) -> CacheStats:
         with self._lock:
-            return self._cache.stats(now)
+            return self._cache.stats(now, namespace)
 
     async def renew(self, owner: str, now: float) -> None:
         with self._lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from resources.llm.state.protocol import CacheFollow, CacheHit, CacheLead, CacheLookup, CacheStats
+from resources.llm.state.protocol import CacheFollow, CacheHit, CacheLead, CacheLookup, CacheStats, cache_namespace
 from resources.llm.state.tables import FOLLOW_POLL_S
 
 
@@ -69,13 +69,16 @@ class MemoryCache:
             if lead.owner == owner:
                 self._leads[key] = _Lead(owner, until)
 
-    def clear(self) -> int:
-        """Drop all entries; how many there were."""
-        count = len(self._entries)
-        self._entries.clear()
-        return count
+    def clear(self, namespace: str | None) -> int:
+        """Drop all entries, or those of one namespace; how many there were."""
+        dropped = [key for key in self._entries if namespace in (None, cache_namespace(key))]
+        for key in dropped:
+            del self._entries[key]
+        return len(dropped)
 
-    def stats(self, now: float) -> CacheStats:
+    def stats(self, now: float, namespace: str | None) -> CacheStats:
         """Entries that can still be hit, with their bytes, and the counts of lookups."""
-        sizes = [len(entry.value) for entry in self._entries.values() if entry.expires > now]
-        return CacheStats(len(sizes), sum(sizes), self._hits, self._misses)
+        live = ((key, entry) for key, entry in self._entries.items() if entry.expires > now)
+        sizes = [len(entry.value) for key, entry in live if namespace in (None, cache_namespace(key))]
+        counts = (self._hits, self._misses) if namespace is None else (None, None)
+        return CacheStats(len(sizes), sum(sizes), *counts)

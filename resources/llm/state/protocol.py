@@ -90,7 +90,7 @@ class Settlement:
         cost_nano_usd: what is charged; for `ambiguous` the whole reserve; for `free` 0.
         tokens_used: the provider's count, to correct the limiter; None where unknown.
         health: what the breaker learns.
-        pause_s: seconds the model's limiter stays shut (Retry-After).
+        pause_s: seconds the model's limiter stays shut, as the provider asked.
         record: the ledger row (JSON), put into the outbox in the same step.
     """
 
@@ -170,17 +170,22 @@ class Happened:
     result: Any
 
 
+def cache_namespace(key: str) -> str:
+    """The namespace that a cache key begins with; empty where it has none."""
+    return key.rpartition(":")[0]
+
+
 CacheLookup = CacheHit | CacheLead | CacheFollow
 
 
 @dataclass(frozen=True, slots=True)
 class CacheStats:
-    """Entries and bytes held now; hits and misses since the store was made."""
+    """Entries and bytes held now; hits and misses since the store was made, None for a single namespace."""
 
     entries: int
     size_bytes: int
-    hits: int
-    misses: int
+    hits: int | None
+    misses: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,12 +266,12 @@ class StateStore(Protocol):
         """The leader failed: the next follower leads."""
         ...
 
-    async def cache_clear(self) -> int:
-        """Drop all entries; how many there were."""
+    async def cache_clear(self, namespace: str | None = None) -> int:
+        """Drop all entries, or those of one namespace (`cache_namespace`); how many there were."""
         ...
 
-    async def cache_stats(self, now: float) -> CacheStats:
-        """Counts for people."""
+    async def cache_stats(self, now: float, namespace: str | None = None) -> CacheStats:
+        """Counts for people, of all entries or those of one namespace."""
         ...
 
     async def renew(self, owner: str, now: float) -> None:

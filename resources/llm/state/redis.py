@@ -183,12 +183,18 @@ class RedisStateStore:
         self._leads[owner].discard(key)
         await self._run(cache_scripts.ABANDON, key.encode(), owner.encode())
 
-    async def cache_clear(self) -> int:
-        (count,) = await self._run(cache_scripts.CLEAR)
-        return count
+    async def cache_clear(self, namespace: str | None = None) -> int:
+        if namespace is None:
+            (count,) = await self._run(cache_scripts.CLEAR)
+        else:
+            (count,) = await self._run(cache_scripts.CLEAR_NAMESPACE, namespace.encode())
+        return int(count)
 
-    async def cache_stats(self, now: float) -> CacheStats:
-        return CacheStats(*map(int, await self._run(cache_scripts.STATS, number(now))))
+    async def cache_stats(self, now: float, namespace: str | None = None) -> CacheStats:
+        if namespace is None:
+            return CacheStats(*map(int, await self._run(cache_scripts.STATS, number(now))))
+        held = await self._run(cache_scripts.NAMESPACE_STATS, number(now), namespace.encode())
+        return CacheStats(*map(int, held), hits=None, misses=None)
 
     async def renew(self, owner: str, now: float) -> None:
         silent_since = number(now - self._config.lease_s)

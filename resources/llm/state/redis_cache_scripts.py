@@ -78,6 +78,27 @@ return {count}
 """,
 )
 
+_IN_NAMESPACE = """
+local function within(entry, namespace) return (string.match(entry, '^(.*):') or '') == namespace end
+"""
+
+# ARGV: 2 namespace.
+CLEAR_NAMESPACE = Script(
+    "cache_clear_namespace",
+    _DROP
+    + _IN_NAMESPACE
+    + """
+local count = 0
+for _, entry in ipairs(redis.call('HKEYS', key('cache'))) do
+    if within(entry, ARGV[2]) then
+        drop(entry)
+        count = count + 1
+    end
+end
+return {count}
+""",
+)
+
 # ARGV: 2 now. Answers with entries, bytes, hits, misses.
 STATS = Script(
     "cache_stats",
@@ -87,5 +108,20 @@ local size = 0
 for _, entry in ipairs(live) do size = size + redis.call('HSTRLEN', key('cache'), entry) end
 local counts = redis.call('HMGET', key('counts'), 'hits', 'misses')
 return {#live, size, counts[1] or '0', counts[2] or '0'}
+""",
+)
+
+# ARGV: 2 now, 3 namespace. Answers with entries and bytes.
+NAMESPACE_STATS = Script(
+    "cache_namespace_stats",
+    _IN_NAMESPACE
+    + """
+local count, size = 0, 0
+for _, entry in ipairs(redis.call('ZRANGEBYSCORE', key('cache:expires'), '(' .. ARGV[2], '+inf')) do
+    if within(entry, ARGV[3]) then
+        count, size = count + 1, size + redis.call('HSTRLEN', key('cache'), entry)
+    end
+end
+return {count, size}
 """,
 )

@@ -122,7 +122,7 @@ class RedisLane:
         if why.startswith(LOST):
             return lost_data(self._address)
         failure = StateUnavailableError(
-            f"The state store at {self._address.place} cannot be used: {why or type(error).__name__}.",
+            f"The state store at {self._address.place} cannot be used: {why.rstrip('.') or type(error).__name__}.",
             field="state",
             mend=MEND,
         )

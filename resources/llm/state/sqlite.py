@@ -122,11 +122,11 @@ class SqliteStateStore:
     async def cache_abandon(self, key: str, owner: str) -> None:
         await self._file.write(lambda t: t.cache.abandon(key, owner))
 
-    async def cache_clear(self) -> int:
-        return await self._file.write(lambda t: t.cache.clear())
+    async def cache_clear(self, namespace: str | None = None) -> int:
+        return await self._file.write(lambda t: t.cache.clear(namespace))
 
-    async def cache_stats(self, now: float) -> CacheStats:
-        return await self._file.write(lambda t: t.cache.stats(now))
+    async def cache_stats(self, now: float, namespace: str | None = None) -> CacheStats:
+        return await self._file.write(lambda t: t.cache.stats(now, namespace))
 
     async def renew(self, owner: str, now: float) -> None:
         until = now + self._config.lease_s

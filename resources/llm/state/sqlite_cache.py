@@ -17,6 +17,8 @@ SELECT
     (SELECT expires > ?2 FROM cache_entries WHERE key = ?1),
     EXISTS (SELECT 1 FROM cache_leads WHERE key = ?1 AND until > ?2)
 """
+# ?1 is NULL for all entries. The namespace is what a key begins with, up to a colon.
+IN_NAMESPACE = "(?1 IS NULL OR substr(key, 1, instr(key, ':')) = CASE ?1 WHEN '' THEN '' ELSE ?1 || ':' END)"
 NOTE_USE = f"UPDATE cache_entries SET used = {NEXT_USE} WHERE key = ?"  # noqa: S608 - a constant
 PUT_ENTRY = f"""
 INSERT INTO cache_entries (key, expires, used, size) VALUES (?, ?, {NEXT_USE}, ?)
@@ -91,18 +93,20 @@ class CacheRows:
         """Keep all leads of an owner until then."""
         self._connection.execute("UPDATE cache_leads SET until = ? WHERE owner = ?", (until, owner))
 
-    def clear(self) -> int:
-        """Drop all entries; how many there were."""
-        self._more_entries = 0
-        self._connection.execute("DELETE FROM cache_values")
-        self._connection.execute("UPDATE cache_counts SET entries = 0")
-        return self._connection.execute("DELETE FROM cache_entries").rowcount
+    def clear(self, namespace: str | None) -> int:
+        """Drop all entries, or those of one namespace; how many there were."""
+        self._connection.execute(f"DELETE FROM cache_values WHERE {IN_NAMESPACE}", (namespace,))  # noqa: S608 - a constant
+        deleted = self._connection.execute(f"DELETE FROM cache_entries WHERE {IN_NAMESPACE}", (namespace,))  # noqa: S608
+        self._more_entries -= deleted.rowcount
+        return deleted.rowcount
 
-    def stats(self, now: float) -> CacheStats:
+    def stats(self, now: float, namespace: str | None) -> CacheStats:
         """Entries that can still be hit, with their bytes, and the counts of lookups."""
         self.flush()
-        entries = self._connection.execute("SELECT count(*), total(size) FROM cache_entries WHERE expires > ?", (now,))
-        count, size = entries.fetchone()
+        live = f"SELECT count(*), total(size) FROM cache_entries WHERE {IN_NAMESPACE} AND expires > ?2"  # noqa: S608
+        count, size = self._connection.execute(live, (namespace, now)).fetchone()
+        if namespace is not None:
+            return CacheStats(count, int(size), None, None)
         hits, misses = self._connection.execute("SELECT hits, misses FROM cache_counts").fetchone()
         return CacheStats(count, int(size), hits, misses)
 

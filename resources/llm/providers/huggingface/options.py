@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domain.errors import ConfigurationError
+from resources.llm.settings_errors import as_configuration_error
 
 if TYPE_CHECKING:
     from resources.llm.settings import EndpointSettings
@@ -50,9 +51,5 @@ def read_options(settings: EndpointSettings | None) -> HuggingFaceOptions:
     try:
         return HuggingFaceOptions.model_validate(settings.options)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise ConfigurationError(
-            f"{first['msg']}.",
-            field=".".join(["endpoints.huggingface.options", *map(str, first["loc"])]),
-            mend=f"known here: {', '.join(sorted(HuggingFaceOptions.model_fields))}.",
-        ) from None
+        known = as_configuration_error(error, HuggingFaceOptions)
+    raise ConfigurationError(known.problem, field=f"endpoints.huggingface.options.{known.field}", mend=known.mend)

@@ -31,7 +31,7 @@ def call_error(error: BaseException, now_s: float) -> ProviderError:
     """The error for a call that ended without an answer.
 
     Args:
-        now_s: seconds since the epoch; a Retry-After date counts from it.
+        now_s: seconds since the epoch; dates in headers count from it.
     """
     kind = type(error).__name__
     causes = list(_causes(error))

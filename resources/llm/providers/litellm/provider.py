@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import ConfigurationError, FaultClass, ProviderError
-from resources.llm.providers.litellm.wire import completion_parameters, parse_answer
+from resources.llm.providers.litellm.wire import completion_parameters, parse_answer, vendor_headers
+from resources.llm.providers.rate_limit_headers import pause_asked_s
 from resources.llm.providers.tokens import byte_token_bound
 from resources.llm.types import ProviderAnswer, Request
 
@@ -24,7 +26,7 @@ class LiteLLMProvider:
     Args:
         settings: key, `base_url` and headers for all vendors of this endpoint; without a key, the library reads the
             vendor's own environment variables.
-        clock: seconds since the epoch; dates in Retry-After count from it.
+        clock: seconds since the epoch; dates in headers count from it.
 
     Raises:
         ConfigurationError: the library is not installed, or something is set that it does not get from here.
@@ -50,7 +52,8 @@ class LiteLLMProvider:
         """
         parameters = completion_parameters(request) | self._fixed
         response = await self._exchange(parameters, timeout_s)
-        return parse_answer(response, byte_token_bound(request), request.max_output_tokens)
+        answer = parse_answer(response, byte_token_bound(request), request.max_output_tokens)
+        return replace(answer, pause_s=pause_asked_s(vendor_headers(response), self._clock()) or 0.0)
 
     async def check(self) -> None:
         """Load the library. It has no call that reaches every vendor without generating, so none is made.

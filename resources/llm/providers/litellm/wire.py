@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from domain.errors import FaultClass, ProviderError
@@ -12,6 +13,7 @@ from resources.llm.types import FinishReason, ProviderAnswer, Request
 _EXTRA = frozenset(
     {"top_k", "presence_penalty", "frequency_penalty", "logit_bias", "reasoning_effort", "thinking", "user"}
 )
+_VENDORS_OWN = "llm_provider-"
 _FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length", "content_filter": "refusal"}
 
 
@@ -69,6 +71,13 @@ def parse_answer(response: Any, input_token_bound: int, max_output_tokens: int) 
         provider_request_id=_well_formed(str(response.id))[:200] if response.id else None,
         usage_estimated=usage is None,
     )
+
+
+def vendor_headers(response: Any) -> Mapping[str, str]:
+    """The headers of the vendor's own answer, which the library keeps under names of its own; names in lower case."""
+    hidden = getattr(response, "_hidden_params", None) or {}
+    kept = hidden.get("additional_headers") or {}
+    return {name.lower().removeprefix(_VENDORS_OWN): str(value) for name, value in kept.items()}
 
 
 def _usage(counted: Any) -> Usage | None:
