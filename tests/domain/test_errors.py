@@ -18,7 +18,7 @@ def test_message_names_place_problem_and_mend() -> None:
         ({"file": "a.yaml"}, "a.yaml: broken"),
         ({"row": 3}, "3: broken"),
         ({"field": "x.y"}, "[x.y]: broken"),
-        ({"mend": "mend it."}, "broken Mend: mend it."),
+        ({"mend": "mend it."}, "broken. Mend: mend it."),
     ],
 )
 def test_message_leaves_out_what_is_not_known(place: dict[str, object], text: str) -> None:
