@@ -19,6 +19,7 @@ class Attempt:
 
     attempt_id: str
     row: str
+    model: str
     charge: str
     outcome: str
     nano_usd: int
@@ -53,8 +54,9 @@ def read_attempts(ledger: Path) -> list[Attempt]:
     connection = sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=60)
     try:
         rows = connection.execute(
-            "SELECT attempt_id, coalesce(row_id, '(no call)'), charge, outcome, attempts.cost_nano_usd, "
-            "provider_request_id, attempts.started_at FROM attempts LEFT JOIN calls USING (call_id)"
+            "SELECT attempt_id, coalesce(row_id, '(no call)'), attempts.model, charge, outcome, "
+            "attempts.cost_nano_usd, provider_request_id, attempts.started_at "
+            "FROM attempts LEFT JOIN calls USING (call_id)"
         ).fetchall()
     finally:
         connection.close()
