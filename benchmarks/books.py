@@ -15,7 +15,7 @@ from benchmarks.stores import Scope
 
 @dataclass(frozen=True)
 class Attempt:
-    """A ledger line; `row` is the name the invoice knows it by, `admitted_at` epoch seconds."""
+    """A ledger line; `row` is the name the invoice knows it by. Times are epoch seconds."""
 
     attempt_id: str
     row: str
@@ -25,6 +25,7 @@ class Attempt:
     nano_usd: int
     request_id: str | None
     admitted_at: float
+    settled_at: float
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,12 @@ def read_attempts(ledger: Path) -> list[Attempt]:
     try:
         rows = connection.execute(
             "SELECT attempt_id, coalesce(row_id, '(no call)'), attempts.model, charge, outcome, "
-            "attempts.cost_nano_usd, provider_request_id, attempts.started_at "
+            "attempts.cost_nano_usd, provider_request_id, attempts.started_at, attempts.finished_at "
             "FROM attempts LEFT JOIN calls USING (call_id)"
         ).fetchall()
     finally:
         connection.close()
-    return [Attempt(*row[:-1], _epoch(row[-1])) for row in rows]
+    return [Attempt(*row[:-2], *map(_epoch, row[-2:])) for row in rows]
 
 
 def set_against(invoice: Iterable[InvoiceLine], attempts: Sequence[Attempt], scopes: Iterable[Scope]) -> Books:
