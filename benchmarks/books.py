@@ -129,6 +129,6 @@ def _doubt(attempt: Attempt, line: InvoiceLine | None) -> Doubt:
     return Doubt(attempt.attempt_id, attempt.row, attempt.outcome, attempt.nano_usd, line.nano_usd if line else None)
 
 
-def _epoch(stored: str | float) -> float:
+def _epoch(stored: str) -> float:
     """SQLite keeps times as text without a zone, which is UTC."""
-    return stored if isinstance(stored, float) else datetime.fromisoformat(stored).replace(tzinfo=UTC).timestamp()
+    return datetime.fromisoformat(stored).replace(tzinfo=UTC).timestamp()

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Callable
 from functools import partial, wraps
 from pathlib import Path
+from sqlite3 import dbapi2
 from typing import Any
 
 # Every step that writes while calls are made, by the name of the store's method; `write` is the ledger's.
@@ -134,7 +135,7 @@ def _watch_commits(path: Path, countdown: Countdown) -> None:
         telling = partial(connect, factory=Telling) if str(database) == str(path) else connect
         return telling(database, *arguments, **named)
 
-    sqlite3.connect = sqlite3.dbapi2.connect = connecting
+    sqlite3.connect = dbapi2.connect = connecting
 
 
 def _watch_sending(countdown: Countdown) -> None:

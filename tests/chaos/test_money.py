@@ -35,3 +35,13 @@ def test_a_cap_that_moves_binds_within_a_second(state: str) -> None:
     assert lowered.stops_all
     assert raised.used_then is not None
     assert raised.used_then > raised.spent_before, "nothing was spent of what it was raised by"
+
+
+def test_the_same_harness_sees_litellm_overspend() -> None:
+    """Each of its processes counts for itself. A harness that saw nothing here would see nothing at all."""
+    pytest.importorskip("litellm")
+    scale = replace(SMALL, processes=2, tasks=10, kills=0, sweeps=0, cap_usd=Decimal("0.001"), client="litellm")
+    outcome = run_money(scale)
+    (problem,) = outcome.problems
+    assert f"the invoice is {outcome.invoice}, the cap 1000000: overspent by" in problem
+    assert outcome.invoice > 1.3 * outcome.cap
