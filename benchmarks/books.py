@@ -4,104 +4,131 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.provider import InvoiceLine
+from benchmarks.meter import InvoiceLine
+from benchmarks.stores import Scope
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A ledger line; `row` is the name the invoice knows it by."""
+    """A ledger line; `row` is the name the invoice knows it by. Times are epoch seconds."""
 
     attempt_id: str
     row: str
+    model: str
     charge: str
+    outcome: str
     nano_usd: int
     request_id: str | None
+    admitted_at: float
+    settled_at: float
 
 
 @dataclass(frozen=True)
-class Scope:
-    """A budget window's totals, nano-USD."""
+class Doubt:
+    """An ambiguous attempt, and what it turned out to have been billed; None is nothing."""
 
-    name: str
-    settled: int
+    attempt_id: str
+    row: str
+    outcome: str
+    charged: int
+    billed: int | None
+
+
+@dataclass
+class Books:
+    """The three sums, nano-USD, the ambiguous attempts one by one, and every way in which the books differ."""
+
+    certain: int
     ambiguous: int
-    reserved: int
-    frozen: bool
-
-    @property
-    def used(self) -> int:
-        return self.settled + self.ambiguous + self.reserved
+    invoice: int
+    doubts: list[Doubt] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
 
 
 def read_attempts(ledger: Path) -> list[Attempt]:
     """Every attempt in the ledger."""
-    connection = sqlite3.connect(ledger)
+    connection = sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=60)
     try:
         rows = connection.execute(
-            "SELECT attempt_id, coalesce(row_id, '(no call)'), charge, attempts.cost_nano_usd, provider_request_id "
+            "SELECT attempt_id, coalesce(row_id, '(no call)'), attempts.model, charge, outcome, "
+            "attempts.cost_nano_usd, provider_request_id, attempts.started_at, attempts.finished_at "
             "FROM attempts LEFT JOIN calls USING (call_id)"
         ).fetchall()
     finally:
         connection.close()
-    return [Attempt(*row) for row in rows]
+    return [Attempt(*row[:-2], *map(_epoch, row[-2:])) for row in rows]
 
 
-def read_scopes(state: Path) -> list[Scope]:
-    """Every budget window, as one look sees them together."""
-    connection = sqlite3.connect(f"file:{state}?mode=ro", uri=True, timeout=10)
-    try:
-        rows = connection.execute("SELECT scope, settled, ambiguous, reserved, frozen FROM scopes").fetchall()
-    finally:
-        connection.close()
-    return [Scope(*row) for row in rows]
-
-
-def read_pending(state: Path) -> tuple[int, int]:
-    """Open intents, and records the ledger does not hold yet."""
-    connection = sqlite3.connect(f"file:{state}?mode=ro", uri=True, timeout=10)
-    try:
-        return connection.execute("SELECT (SELECT count(*) FROM intents), (SELECT count(*) FROM outbox)").fetchone()
-    finally:
-        connection.close()
-
-
-def disagreements(invoice: Iterable[InvoiceLine], attempts: list[Attempt], scopes: list[Scope]) -> list[str]:
-    """Every way in which the books differ, ambiguous attempts set against the invoice one by one; empty is right.
+def set_against(invoice: Iterable[InvoiceLine], attempts: Sequence[Attempt], scopes: Iterable[Scope]) -> Books:
+    """The books, ambiguous attempts set against the invoice one by one.
 
     An answered attempt is its invoice line, to the nano-dollar. What else was billed for a row must be one of the
     row's ambiguous attempts, and no dearer than what that one keeps charged.
     """
-    certain = sum(attempt.nano_usd for attempt in attempts if attempt.charge != "ambiguous")
-    ambiguous = sum(attempt.nano_usd for attempt in attempts if attempt.charge == "ambiguous")
-    wrong = [
-        f"{scope.name}: ledger {certain} + {ambiguous}, scope {scope.settled} + {scope.ambiguous} + {scope.reserved}"
-        for scope in scopes
-        if (scope.settled, scope.ambiguous, scope.reserved) != (certain, ambiguous, 0)
-    ]
     lines = {line.request_id: line for line in invoice}
+    books = Books(
+        certain=sum(attempt.nano_usd for attempt in attempts if attempt.charge != "ambiguous"),
+        ambiguous=sum(attempt.nano_usd for attempt in attempts if attempt.charge == "ambiguous"),
+        invoice=sum(line.nano_usd for line in lines.values()),
+    )
+    for scope in scopes:
+        if (scope.settled, scope.ambiguous, scope.reserved) != (books.certain, books.ambiguous, 0):
+            books.differences.append(
+                f"the ledger holds {books.certain} settled and {books.ambiguous} ambiguous, the scope {scope.name} "
+                f"{scope.settled} and {scope.ambiguous}, and {scope.reserved} reserved"
+            )
     for attempt in attempts:
         if attempt.charge in ("settled", "overrun"):
             line = lines.pop(attempt.request_id or "", None)
             if line is None or (line.key, line.nano_usd) != (attempt.row, attempt.nano_usd):
-                wrong.append(f"attempt {attempt.attempt_id} is charged {attempt.nano_usd}, billed as {line}")
-    open_by_row: dict[str, list[Attempt]] = defaultdict(list)
-    for attempt in attempts:
-        if attempt.charge == "ambiguous":
-            open_by_row[attempt.row].append(attempt)
-    return wrong + _unmatched(lines.values(), open_by_row)
+                billed = f"{line.nano_usd} to {line.key}" if line else "nothing"
+                books.differences.append(
+                    f"attempt {attempt.attempt_id} of {attempt.row} is charged {attempt.nano_usd}, billed was {billed}"
+                )
+    _match(books, lines, [attempt for attempt in attempts if attempt.charge == "ambiguous"])
+    return books
 
 
-def _unmatched(lines: Iterable[InvoiceLine], open_by_row: dict[str, list[Attempt]]) -> list[str]:
-    wrong: list[str] = []
-    for line in sorted(lines, key=lambda each: each.nano_usd):
-        held = open_by_row[line.key]
-        fitting = next((attempt for attempt in held if attempt.nano_usd >= line.nano_usd), None)
-        if fitting is None:
-            wrong.append(f"{line} was billed, and no ambiguous attempt of its row covers it")
+def _match(books: Books, lines: dict[str, InvoiceLine], ambiguous: Iterable[Attempt]) -> None:
+    """Set what was billed and is not settled against ambiguous attempts of the same row."""
+    by_row: dict[str, list[InvoiceLine]] = defaultdict(list)
+    unnamed: list[Attempt] = []
+    for attempt in ambiguous:
+        line = lines.pop(attempt.request_id, None) if attempt.request_id else None
+        if line is None:
+            unnamed.append(attempt)
         else:
-            held.remove(fitting)
-    return wrong
+            books.doubts.append(_doubt(attempt, line))
+    for line in lines.values():
+        by_row[line.key].append(line)
+    # The dearest attempt takes the row's dearest bill: if any pairing covers all bills, this one does.
+    for attempt in sorted(unnamed, key=lambda each: -each.nano_usd):
+        rest = by_row[attempt.row]
+        line = max(rest, key=lambda each: each.nano_usd, default=None)
+        if line is not None:
+            rest.remove(line)
+        books.doubts.append(_doubt(attempt, line))
+    books.differences += [
+        f"ambiguous attempt {doubt.attempt_id} of {doubt.row} keeps {doubt.charged}, billed was {doubt.billed}"
+        for doubt in books.doubts
+        if doubt.billed is not None and doubt.billed > doubt.charged
+    ]
+    books.differences += [
+        f"{line.nano_usd} was billed to {line.key} as {line.request_id}, and no attempt in the ledger is behind it"
+        for rest in by_row.values()
+        for line in rest
+    ]
+
+
+def _doubt(attempt: Attempt, line: InvoiceLine | None) -> Doubt:
+    return Doubt(attempt.attempt_id, attempt.row, attempt.outcome, attempt.nano_usd, line.nano_usd if line else None)
+
+
+def _epoch(stored: str) -> float:
+    """SQLite keeps times as text without a zone, which is UTC."""
+    return datetime.fromisoformat(stored).replace(tzinfo=UTC).timestamp()

@@ -1,25 +1,23 @@
-"""One process of the money harness: many tasks spend a shared budget until it is used up, or the process is killed.
-
-python -m benchmarks.money_worker '<JSON of Plan>'
-"""
+"""One process of the money harness: many tasks spend a shared budget until it is used up, or the process is killed."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import signal
-import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import random
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from benchmarks.provider import PRICE
+from benchmarks.kill_points import Countdown, arm
+from benchmarks.meter import PRICE
 
 MODEL = "openai/m"
 MAX_TOKENS = 12
-KILL_POINTS = ("state:before", "state:inside", "state:after", "ledger:before", "ledger:after")
+# One call in so many is given up by its caller before most answers come.
+HASTY = 50
+HASTY_S = 0.03
 _LOOK_S = 0.1
 _TRY_AGAIN_S = 0.1
 
@@ -29,95 +27,61 @@ class Plan:
     """What one process does.
 
     Attributes:
-        folder: holds the state file, the ledger, and in the end a file `finish`: then a refusal ends a task.
+        folder: holds the ledger, and in the end a file `finish`: then a refusal ends a task.
+        state: URL of the state store.
         name: first part of its rows' names; no other process has it.
         budgets: USD by scope name, charged together by every call.
-        kill_point: where the process kills itself, one of `KILL_POINTS`; empty leaves that to others.
-        kill_count: at which of its durable writes there.
+        calls: how many each task makes at most.
+        kill_point: where the process kills itself, one of `kill_points.POINTS`; empty leaves that to others.
+        kill_count: at which of its writes there.
         client: `core` or `litellm`.
     """
 
     folder: str
+    state: str
     base_url: str
     name: str
     tasks: int
     budgets: dict[str, str]
+    lease_s: float = 15.0
+    calls: int = 1_000_000_000
     kill_point: str = ""
     kill_count: int = 0
     client: str = "core"
 
-    def json(self) -> str:
-        return json.dumps(asdict(self))
+    @property
+    def mark(self) -> Path:
+        """The file that says that the process killed itself."""
+        return Path(self.folder) / f"{self.name}.killed"
+
+    @property
+    def log(self) -> Path:
+        """What the process says."""
+        return Path(self.folder) / f"{self.name}.log"
 
 
-def core_settings(folder: Path, base_url: str, budgets: dict[str, str]) -> Any:
+def core_settings(plan: Plan) -> Any:
     """The settings all processes share."""
     from resources.llm import CoreSettings
 
     return CoreSettings.parse(
         {
-            "state": f"sqlite:///{folder / 'state.db'}",
-            "ledger": f"sqlite:///{folder / 'ledger.db'}",
-            "endpoints": {"openai": {"base_url": base_url, "api_key": "key", "max_connections": 10_000}},
+            "state": plan.state,
+            "ledger": f"sqlite:///{ledger_path(plan)}",
+            "endpoints": {"openai": {"base_url": plan.base_url, "api_key": "key", "max_connections": 10_000}},
             "prices": {MODEL: PRICE},
-            "budgets": budgets,
+            "budgets": plan.budgets,
             "breaker": {"open_s": 0.2, "successes_to_close": 1},
             "retry": {"first_backoff_s": 0.02, "max_backoff_s": 0.1},
             "flush_interval_s": 0.2,
-            "lease_s": 3,
+            "lease_s": plan.lease_s,
         }
     )
 
 
-def die() -> None:
-    """Be gone at once, as a kill from outside would have it."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-class Countdown:
-    """Kills the process at the n-th durable write of a kind."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._kind, _, self._moment = plan.kill_point.partition(":")
-        self._left = plan.kill_count
-
-    def around(self, kind: str, write: Callable[..., Any]) -> Callable[..., Any]:
-        """`write`, deadly when its time has come."""
-        if kind != self._kind:
-            return write
-
-        def counted(*arguments: Any, **named: Any) -> Any:
-            self._left -= 1
-            if self._left == 0 and self._moment == "before":
-                die()
-            if self._left == 0 and self._moment == "inside":
-                arguments = (*arguments[:-1], _deadly(arguments[-1]))
-            result = write(*arguments, **named)
-            if self._left == 0 and self._moment == "after":
-                die()
-            return result
-
-        return counted
-
-
-def _deadly(step: Callable[..., Any]) -> Callable[..., Any]:
-    """The step of a transaction, followed by death instead of the commit."""
-
-    def last(connection: Any) -> None:
-        step(connection)
-        die()
-
-    return last
-
-
-def arm(plan: Plan) -> None:
-    """Put the countdown around what makes state and ledger durable."""
-    from resources.llm.ledger_database import LedgerDatabase
-    from resources.llm.state.sqlite_file import SqliteFile
-
-    countdown = Countdown(plan)
-    SqliteFile._transact = countdown.around("state", SqliteFile._transact)  # noqa: SLF001 - no public seam sees a commit
-    LedgerDatabase.write = countdown.around("ledger", LedgerDatabase.write)
+def ledger_path(plan: Plan) -> Path:
+    """The file that holds the ledger."""
+    return Path(plan.folder) / "ledger.db"
 
 
 async def spend(plan: Plan) -> None:
@@ -125,13 +89,20 @@ async def spend(plan: Plan) -> None:
     from domain.errors import ProviderError, StateUnavailableError, UnansweredError
     from resources.llm import CallContext, Message, Request, open_client
 
-    folder = Path(plan.folder)
     finish = asyncio.Event()
+    rng = random.Random(plan.name)
 
     async def task(number: int, llm: Any) -> None:
-        for count in range(1_000_000):
+        for count in range(plan.calls):
             row = f"{plan.name}.{number}.{count}"
-            context = CallContext("batch", task="spend", row_id=row, scopes=tuple(plan.budgets), allow_fallback=False)
+            context = CallContext(
+                "batch",
+                task="spend",
+                row_id=row,
+                scopes=tuple(plan.budgets),
+                allow_fallback=False,
+                deadline_s=HASTY_S if rng.randrange(HASTY) == 0 else None,
+            )
             try:
                 await llm.complete(Request(MODEL, (Message("user", f"{row} what do they want"),), MAX_TOKENS), context)
             except UnansweredError as error:
@@ -141,14 +112,14 @@ async def spend(plan: Plan) -> None:
             except (ProviderError, StateUnavailableError):
                 await asyncio.sleep(_TRY_AGAIN_S)
 
-    async with open_client(core_settings(folder, plan.base_url, plan.budgets)) as llm:
-        watching = asyncio.create_task(_watch(folder, finish))
+    async with open_client(core_settings(plan)) as llm:
+        watching = asyncio.create_task(_watch(Path(plan.folder), finish))
         await asyncio.gather(*(task(number, llm) for number in range(plan.tasks)))
         watching.cancel()
 
 
 async def spend_with_litellm(plan: Plan) -> None:
-    """The same with LiteLLM's Router and its provider budget, which is the process's own without a Redis."""
+    """The same with LiteLLM's Router and its provider budget, shared over Redis where the state store is one."""
     import litellm
 
     litellm.suppress_debug_info = True
@@ -168,12 +139,13 @@ async def spend_with_litellm(plan: Plan) -> None:
         ],
         num_retries=2,
         provider_budget_config={"openai": litellm.types.utils.BudgetConfig(max_budget=cap, budget_duration="1d")},
+        **_shared_over(plan.state),
     )
     finish = asyncio.Event()
     watching = asyncio.create_task(_watch(Path(plan.folder), finish))
 
     async def task(number: int) -> None:
-        for count in range(1_000_000):
+        for count in range(plan.calls):
             text = f"{plan.name}.{number}.{count} what do they want"
             try:
                 await router.acompletion(
@@ -192,19 +164,25 @@ async def spend_with_litellm(plan: Plan) -> None:
     watching.cancel()
 
 
+def _shared_over(state: str) -> dict[str, Any]:
+    server = urlsplit(state)
+    if server.scheme != "redis":
+        return {}
+    return {"redis_host": server.hostname, "redis_port": server.port}
+
+
 async def _watch(folder: Path, finish: asyncio.Event) -> None:
-    while not (folder / "finish").exists():  # noqa: ASYNC110 - another process makes it
+    """Tell of the file `finish`; spend no more once nobody watches any longer."""
+    harness = os.getppid()
+    while not (folder / "finish").exists():
+        if os.getppid() != harness:
+            os._exit(1)
         await asyncio.sleep(_LOOK_S)
     finish.set()
 
 
-def main() -> None:
-    """Run the plan in the first argument."""
-    plan = Plan(**json.loads(sys.argv[1]))
+def run(plan: Plan) -> None:
+    """Do what the plan says, in this process."""
     if plan.kill_point:
-        arm(plan)
+        arm(Countdown(plan.kill_point, plan.kill_count, plan.mark), plan.state, ledger_path(plan))
     asyncio.run(spend(plan) if plan.client == "core" else spend_with_litellm(plan))
-
-
-if __name__ == "__main__":
-    main()

@@ -6,34 +6,54 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from chaos.chaos_worker import Plan
+from chaos.chaos_worker import Plan, Told
+
+from benchmarks.meter import PRICE
 
 WORKER = Path(__file__).with_name("chaos_worker.py")
 ROOT = WORKER.parents[2]
-PRICE = {"input_per_million": "0.15", "output_per_million": "0.60"}
+# Nothing here is a matter of speed: on a machine that is busy with something else it only takes longer.
+PATIENCE_S = 200.0
 
 
-def shared_settings(folder: Path, base_url: str, **changes: Any) -> dict[str, Any]:
-    """Settings of processes that share a state file in `folder`."""
+def shared_settings(folder: Path, state: str, base_url: str, **changes: Any) -> dict[str, Any]:
+    """Settings of processes that share `state`, and a ledger in `folder`.
+
+    Leases and deadlines are so long that no process that is merely kept waiting for a core passes for dead or late.
+    """
     return {
-        "state": f"sqlite:///{folder / 'state.db'}",
-        "ledger": f"sqlite:///{folder / 'ledger.db'}",
+        "state": state,
+        "ledger": f"sqlite:///{ledger_path(folder)}",
         "endpoints": {"openai": {"base_url": base_url, "api_key": "key", "max_connections": 1000}},
         "prices": {"openai/m": PRICE},
-        "lease_s": 3,
+        "lease_s": 60,
+        "default_deadline_s": PATIENCE_S,
         **changes,
     }
 
 
+def ledger_path(folder: Path) -> Path:
+    """The file that holds the ledger."""
+    return folder / "ledger.db"
+
+
+def wait_until(reached: Callable[[], bool], what: str) -> None:
+    """Return once `reached` says so, and fail when it does not."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not reached():
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S:.0f} s for {what}"
+        time.sleep(0.02)
+
+
 class Crowd:
-    """The processes. Those that were killed are left out of what is counted."""
+    """The processes. Those that were killed are left out of what is told."""
 
     def __init__(self, processes: list[subprocess.Popen[str]]) -> None:
         self.processes = processes
@@ -43,10 +63,11 @@ class Crowd:
         for process in self.processes:
             assert process.stdout is not None
             assert process.stdout.readline().strip() == "ready"
-        for process in self.processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
+        self._say("go")
+
+    def stop(self) -> None:
+        """Let all end, whatever they are at."""
+        self._say("stop")
 
     def kill(self, pid: int) -> None:
         """SIGKILL one of them."""
@@ -54,25 +75,40 @@ class Crowd:
         victim.kill()
         victim.wait()
 
+    def told(self) -> list[Told]:
+        """Wait for all; what each of the living tells."""
+        living = [process for process in self.processes if process.returncode != -9]
+        told = []
+        for process in living:
+            assert process.stdout is not None
+            told.append(Told(**json.loads(process.stdout.readline())))
+            assert process.wait(PATIENCE_S) == 0
+        return told
+
     def ends(self) -> Counter[str]:
         """Wait for all; how many calls of the living ended in which way."""
-        total: Counter[str] = Counter()
+        return sum((Counter(each.ends) for each in self.told()), Counter())
+
+    def _say(self, word: str) -> None:
         for process in self.processes:
-            told, _ = process.communicate(timeout=100)
-            if process.returncode != -9:
-                assert process.returncode == 0
-                total.update(json.loads(told))
-        return total
+            assert process.stdin is not None
+            process.stdin.write(f"{word}\n")
+            process.stdin.flush()
 
 
 @contextmanager
-def crowd(count: int, plan: Plan) -> Iterator[Crowd]:
-    """`count` processes with the same plan; none outlives the block."""
-    command = [sys.executable, str(WORKER), json.dumps(asdict(plan))]
+def crowd(plans: Sequence[Plan]) -> Iterator[Crowd]:
+    """A process for each plan; none outlives the block."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     processes = [
-        subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(count)
+        subprocess.Popen(
+            [sys.executable, str(WORKER), plan.json()],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for plan in plans
     ]
     try:
         yield Crowd(processes)

@@ -1,60 +1,73 @@
-"""Breaker and limiter hold over four processes, as the provider sees them."""
+"""The breaker of four processes is one: as the provider sees it, from its failure to its recovery."""
 
 from __future__ import annotations
 
 import itertools
-import time
-from bisect import bisect_right
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chaos.chaos_worker import Plan
-from chaos.crowd import crowd, shared_settings
+from chaos.crowd import crowd, ledger_path, shared_settings, wait_until
 
-from benchmarks.provider import Behaviour, start_provider
+from benchmarks.books import read_attempts
+from benchmarks.meter import Behaviour, Visit
+from benchmarks.provider import start_provider
+from benchmarks.stores import Store
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
-PROCESSES = 4
-
-
-def test_a_dead_provider_is_left_alone_but_for_one_probe_at_a_time(tmp_path: Path) -> None:
-    callers, latency_s, open_s, opens_after = 8, 0.1, 0.5, 5
-    in_flight = PROCESSES * callers
-    with start_provider(Behaviour(dead=True, latency_s=latency_s)) as provider:
-        settings = shared_settings(tmp_path, provider.base_url, breaker={"open_s": open_s})
-        with crowd(PROCESSES, Plan(settings, calls=250, callers=callers, pause_s=0.1)) as processes:
-            processes.begin()
-            ends = processes.ends()
-        arrivals = provider.arrivals()
-    assert sum(ends.values()) == 1000
-    assert ends["circuit_open"] > 800
-    first_wave = bisect_right(arrivals, arrivals[opens_after - 1] + latency_s + open_s / 2)
-    probes = arrivals[first_wave:]
-    assert first_wave <= opens_after + in_flight
-    assert 1 <= len(probes) <= (arrivals[-1] - arrivals[0]) / open_s + 1
-    assert all(later - earlier >= latency_s for earlier, later in itertools.pairwise(probes))
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+PROCESSES, CALLERS, CALLS = 4, 8, 1000
+OPENS_AFTER, CLOSES_AFTER, OPEN_S = 5, 3, 0.3
+DEAD = Behaviour(dead=True, latency_s=0.1)
 
 
-def test_one_limit_binds_four_processes_and_is_used(tmp_path: Path) -> None:
-    """On a clock four times as fast: a window of 60 s passes in 15, and a request may be 0.25 s under way."""
-    speed, limit, cycles = 4.0, 300, 2
-    since = time.time()
-    with start_provider() as provider:
-        settings = shared_settings(
-            tmp_path,
-            provider.base_url,
-            limits={"openai/m": {"requests_per_minute": limit}},
-            cache={"enabled": False},
-            batch_deadline_s=3600.0,
-            lease_s=60,
-        )
-        for_s = (cycles * 62 + 8) / speed  # a full window turns over every 62 s
-        plan = Plan(settings, 100_000, 3, purpose="batch", speed=speed, since=since, for_s=for_s)
-        with crowd(PROCESSES, plan) as processes:
-            processes.begin()
-            time.sleep(for_s)
-            arrivals = [since + (moment - since) * speed for moment in provider.arrivals()]
-    busiest = max(bisect_right(arrivals, start + 60.0 - 1e-6) - index for index, start in enumerate(arrivals))
-    assert busiest <= limit
-    used = bisect_right(arrivals, arrivals[0] + cycles * 62)
-    assert used >= 0.95 * limit * cycles * 62 / 60
+def _plans(folder: Path, store: Store, base_url: str, *, open_s: float, **changes: Any) -> list[Plan]:
+    breaker = {"open_s": open_s, "consecutive_faults": OPENS_AFTER, "successes_to_close": CLOSES_AFTER}
+    settings = shared_settings(folder, store.url, base_url, breaker=breaker, max_wait_s=1)
+    return [Plan(settings, {"calls": CALLERS}, pause_s=0.05, **changes)] * PROCESSES
+
+
+def _open_the_breaker(folder: Path, store: Store) -> None:
+    """A thousand requests to a dead provider, while no probe is let through."""
+    with start_provider(DEAD) as provider:
+        with crowd(_plans(folder, store, provider.base_url, open_s=3600, calls=CALLS // PROCESSES)) as callers:
+            callers.begin()
+            told = callers.told()
+        requests = provider.counts()["requests"]
+    assert sum(sum(each.ends.values()) for each in told) == CALLS
+    assert {breaker for each in told for breaker in each.breakers.values()} == {"open"}
+    # Each caller has one request under way at most when the fault comes in that opens the breaker.
+    assert OPENS_AFTER <= requests <= OPENS_AFTER + PROCESSES * CALLERS
+    assert len(read_attempts(ledger_path(folder))) == requests
+    assert sum(each.ends.get("circuit_open", 0) for each in told) >= CALLS - requests
+
+
+def _assert_one_at_a_time(visits: Sequence[Visit], pause_s: float = 0.0) -> None:
+    for earlier, later in itertools.pairwise(visits):
+        assert later.received_at >= earlier.answered_at + pause_s
+
+
+def test_a_dead_provider_is_probed_one_at_a_time_and_comes_back_for_all(tmp_path: Path, store: Store) -> None:
+    _open_the_breaker(tmp_path, store)
+    with start_provider(DEAD) as provider, crowd(_plans(tmp_path, store, provider.base_url, open_s=OPEN_S)) as callers:
+        callers.begin()
+        # The breaker was open before: whatever arrives is a probe.
+        wait_until(lambda: provider.counts()["requests"] >= CLOSES_AFTER, "probes")
+        _assert_one_at_a_time(sorted(provider.visits()), OPEN_S)
+        assert provider.counts()["peak_running"] == 1
+
+        provider.behave(Behaviour(latency_s=1.0))
+        wait_until(lambda: provider.counts()["billed"] > 20 * PROCESSES, "answers")
+        callers.stop()
+        told = callers.told()
+        visits = sorted(provider.visits())
+    answered = [visit for visit in visits if visit.status == 200]
+    closed_at = answered[CLOSES_AFTER - 1].answered_at
+    _assert_one_at_a_time([visit for visit in visits if visit.received_at < closed_at])
+    first, second = answered[CLOSES_AFTER : CLOSES_AFTER + 2]
+    assert second.received_at < first.answered_at, "there were probes after the breaker should have closed"
+    for each in told:
+        assert each.breakers == {"openai/m": "closed"}
+        assert each.ends["ok"] > 0
+        assert each.last == "ok"
