@@ -32,7 +32,7 @@ from benchmarks.subjects import SUBJECTS
 BASELINE = "raw aiohttp"
 # They cost ten times as much and more, so fewer calls say as much.
 DEAR = ("DSPy's client", "LiteLLM Router")
-THROUGHPUT = (BASELINE, "core, memory", "core, sqlite")
+THROUGHPUT = (BASELINE, "core, memory", "core, sqlite", "core, redis")
 PACKAGES = ("promptory", "aiohttp", "dspy", "litellm", "pydantic", "sqlalchemy")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -52,6 +52,7 @@ class Target:
 TARGETS = {
     "core, memory": Target(1.5),
     "core, sqlite": Target(2.5),
+    "core, redis": Target(2.5),
     "cache hit, memory": Target(0.15),
     "LiteLLM Router": Target(20, least=True),
 }

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.provider import PRICE
+from benchmarks.valkey import ValkeyServer
 
 Call = Callable[[int], Awaitable[None]]
 MODEL = "m"
@@ -84,8 +85,8 @@ def core(
     async def opened(base_url: str) -> AsyncIterator[Running]:
         from resources.llm import CallContext, Message, Request, open_client
 
-        with tempfile.TemporaryDirectory() as folder:
-            settings = core_settings(base_url, Path(folder), state, scopes=scopes, limits=limits, cache=cache)
+        with tempfile.TemporaryDirectory() as folder, _state_url(state, Path(folder)) as url:
+            settings = core_settings(base_url, Path(folder), url, scopes=scopes, limits=limits, cache=cache)
             if not written:
                 settings = settings.model_copy(update={"flush_interval_s": 3600.0})
             context = CallContext("batch", task="sorting", run_id="one", scopes=SCOPES[:scopes])
@@ -103,15 +104,25 @@ def core(
     return opened
 
 
+@contextlib.contextmanager
+def _state_url(state: str, folder: Path) -> Iterator[str]:
+    """The URL of a new state store of this kind. A Redis server is another process, whose CPU is not the client's."""
+    if state == "redis":
+        with ValkeyServer() as server:
+            yield server.url()
+    else:
+        yield "memory" if state == "memory" else f"sqlite:///{folder / 'state.db'}"
+
+
 def core_settings(
-    base_url: str, folder: Path, state: str, *, scopes: int = 3, limits: bool = True, cache: bool = True
+    base_url: str, folder: Path, state_url: str, *, scopes: int = 3, limits: bool = True, cache: bool = True
 ) -> Any:
     """Settings with every guard on, unless told otherwise; caps and limits so wide that none is reached."""
     from resources.llm import CoreSettings
 
     return CoreSettings.parse(
         {
-            "state": "memory" if state == "memory" else f"sqlite:///{folder / 'state.db'}",
+            "state": state_url,
             "ledger": f"sqlite:///{folder / 'ledger.db'}",
             "endpoints": {"openai": {"base_url": base_url, "api_key": "key"}},
             "prices": {f"openai/{MODEL}": PRICE},
@@ -189,6 +200,7 @@ SUBJECTS: dict[str, Subject] = {
     "raw aiohttp": raw_aiohttp,
     "core, memory": core(),
     "core, sqlite": core("sqlite"),
+    "core, redis": core("redis"),
     "core, memory, cache off": core(cache=False),
     "core, memory, no limiter": core(limits=False),
     "core, memory, 0 scopes": core(scopes=0),
@@ -201,6 +213,7 @@ SUBJECTS: dict[str, Subject] = {
     "core, sqlite, ledger waits": core("sqlite", written=False),
     "cache hit, memory": core(hits=True),
     "cache hit, sqlite": core("sqlite", hits=True),
+    "cache hit, redis": core("redis", hits=True),
     "DSPy's client": dspy_client,
     "LiteLLM Router": litellm_router,
 }

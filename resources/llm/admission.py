@@ -26,7 +26,7 @@ _REASONS: dict[WaitCause, FallbackReason] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Draft:
     """An attempt that asks for admission. `facts_at(now)` places it in the budget windows of that moment."""
 

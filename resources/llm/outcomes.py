@@ -14,7 +14,7 @@ from resources.llm.types import ProviderAnswer
 MAX_PAUSE_S = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """An ending with what breaker and limiter learn from it."""
 

@@ -12,7 +12,7 @@ from resources.llm.prices import PriceBook
 from resources.llm.types import Request
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Quote:
     """Price and worst case of one attempt."""
 

@@ -30,7 +30,7 @@ LINEAGE_FIELDS = (
 _LINEAGE = attrgetter(*LINEAGE_FIELDS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AttemptFacts:
     """What is known of an attempt before it is sent. `scopes` are budget windows, `started_at` epoch seconds.
 
@@ -50,7 +50,7 @@ class AttemptFacts:
     lineage: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ending:
     """How an attempt ended: its charge, and what came back."""
 

@@ -2,6 +2,9 @@
 
 Admission is one atomic step (breaker, then limiter, then reserve) and settlement another, so that a store behind a
 network needs one round trip for each. Times are epoch seconds handed in by the caller: a store owns no clock.
+
+What is made anew for every attempt (here and in the layers) is not frozen, which would triple the price of making it;
+nobody changes it all the same.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ class BreakerPolicy:
     error_rate_min_calls: int = 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Intent:
     """An attempt about to be made. `record` is the ledger row (JSON) to book should its maker die.
 
@@ -82,7 +85,7 @@ class Refused:
 Verdict = Admitted | Wait | Refused
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settlement:
     """How an admitted attempt ended.
 

@@ -14,7 +14,7 @@ HELD_POLL_S = 0.05
 WINDOWED_NAMES = ("day", "month")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Booking:
     """What one settlement adds to each of its scopes, and the ledger record that says the same."""
 

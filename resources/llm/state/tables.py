@@ -24,7 +24,7 @@ class ModelGuards:
         return replace(self, breaker=replace(self.breaker, probe_until=until))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OpenIntent:
     """An admitted attempt that is not settled. `slot` is where the limiter counts it."""
 
