@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from assets.evaluations.checks import gate_check, regression_check
-from assets.evaluations.contenders import find_contenders
+from assets.evaluations.contenders import Contenders, find_contenders
 from assets.evaluations.metadata import contest_metadata
 from assets.failures import clear_failures
 from assets.partitions import tasks_partitions
@@ -18,7 +18,6 @@ from resources.database.session import Database
 from resources.database_resource import DatabaseResource
 from resources.evaluation.decide import Contest, Decider
 from resources.evaluation.evaluate import EvaluationEngine
-from resources.llm import open_client
 from resources.llm_resource import LLMResource
 from resources.observability.progress import board
 from resources.storage.handles import DecisionHandle, OptimizationHandle, PromptHandle
@@ -56,7 +55,8 @@ def evaluation(
     """Evaluate one task's contenders and record the gate's decision."""
     with clear_failures(context), database.connect() as opened:
         task = catalog.catalog().get(context.partition_key).task
-        contest = asyncio.run(_hold(task, dataset, prompt_version, optimization_run, opened, storage, llm))
+        contenders = find_contenders(opened, prompt_version, optimization_run)
+        contest = asyncio.run(_hold(context, task, dataset, contenders, opened, storage, llm))
         checks = [gate_check(contest), regression_check(contest, opened)]
     handle = DecisionHandle(task=task.name, decision_id=contest.decision.id, verdict=contest.decision.verdict)
     yield dg.Output(
@@ -66,10 +66,10 @@ def evaluation(
 
 
 async def _hold(
+    context: dg.AssetExecutionContext,
     task: Task,
     dataset: DatasetVersion,
-    authored: PromptHandle,
-    optimized: OptimizationHandle | None,
+    contenders: Contenders,
     database: Database,
     storage: StorageResource,
     llm: LLMResource,
@@ -77,8 +77,7 @@ async def _hold(
     def clock() -> datetime:
         return datetime.now(UTC)
 
-    contenders = find_contenders(database, authored, optimized)
-    async with open_client(llm.settings(task.caps())) as client:
+    async with llm.aclient(context, budgets=task.caps()) as client:
         engine = EvaluationEngine(
             task=task,
             dataset=dataset,

@@ -19,7 +19,7 @@ FLIPPED_ROWS = 12
 
 
 def contest_metadata(contest: Contest, dataset: DatasetVersion) -> dict[str, Any]:
-    """Scores with intervals, decision, money, and examples that changed sides."""
+    """Scores with intervals, decision, and examples that changed sides; the calls' cost comes from the resource."""
     decision = contest.decision
     metadata: dict[str, Any] = {
         "verdict": decision.verdict,
@@ -29,7 +29,8 @@ def contest_metadata(contest: Contest, dataset: DatasetVersion) -> dict[str, Any
         "dataset_version_id": dataset.id,
         "scores": dg.MetadataValue.md(markdown_table(SCORE_HEADER, _score_rows(contest))),
         "chart": dg.MetadataValue.md(score_chart("Score with 95 % interval", _bars(contest))),
-        **_effort(contest),
+        "reused_answers": sum(one.answered.reused for one in contest.all_evaluations()),
+        "rows": sum(one.record.rows for one in contest.all_evaluations()),
     }
     production = contest.test[contest.production.id]
     metadata["production_score"] = production.record.score
@@ -81,20 +82,6 @@ def _bars(contest: Contest) -> list[ScoreBar]:
         record = one.record
         bars.append(ScoreBar(f"random demonstrations {number}", record.score, record.score_low, record.score_high))
     return bars
-
-
-def _effort(contest: Contest) -> dict[str, Any]:
-    done = [one.answered for one in contest.all_evaluations()]
-    calls = sum(one.calls for one in done)
-    return {
-        "cost_usd": dollars(sum(one.paid_nano_usd for one in done)),
-        "calls": calls,
-        "tokens": sum(one.tokens for one in done),
-        "cached_calls": sum(one.cached for one in done),
-        "cache_hit_rate": sum(one.cached for one in done) / calls if calls else 0.0,
-        "reused_answers": sum(one.reused for one in done),
-        "rows": sum(one.record.rows for one in contest.all_evaluations()),
-    }
 
 
 def _flips(production: Evaluation, winner: Evaluation) -> str:

@@ -18,7 +18,10 @@ from resources.database.repositories.prompt_versions import PromptVersionRecord
 def run_metadata(
     record: OptimizationRunRecord, result: PromptVersionRecord, parent: PromptVersionRecord, effort: RunEffort
 ) -> dict[str, Any]:
-    """Result, candidates, money and the prompt that won."""
+    """Result, candidates, the prompt that won, and what the run took since it began, in however many processes.
+
+    What it took now, and not in a former process, comes from the resource.
+    """
     duration = (record.finished_at - record.started_at).total_seconds() if record.finished_at else 0.0
     metadata: dict[str, Any] = {
         "run_id": record.id,
@@ -27,11 +30,9 @@ def run_metadata(
         "result_version": result.version,
         "result_version_id": result.id,
         "improved_on_dev": result.id != parent.id,
-        "calls": effort.calls,
-        "cached_calls": effort.cached,
-        "cache_hit_rate": effort.cached / effort.calls if effort.calls else 0.0,
-        "tokens": effort.input_tokens + effort.output_tokens,
-        "cost_usd": dollars(effort.cost_nano_usd),
+        "run_calls": effort.calls,
+        "run_tokens": effort.input_tokens + effort.output_tokens,
+        "run_cost_usd": dollars(effort.cost_nano_usd),
         "duration_s": round(duration, 3),
         "candidates": dg.MetadataValue.md(_candidate_table(record)),
         "chart": dg.MetadataValue.md(_chart(record)),

@@ -9,6 +9,7 @@ from assets.optimization.metadata import run_metadata
 from assets.partitions import tasks_partitions
 from domain.dataset import DatasetVersion
 from domain.identity import content_id
+from resources.call_metadata import CallMetadata
 from resources.catalog_resource import CatalogResource
 from resources.database.repositories import effort, prompt_versions
 from resources.database_resource import DatabaseResource
@@ -45,8 +46,14 @@ def optimization_run(
         with opened.session(read_only=True) as session:
             parent = prompt_versions.get(session, task.name, prompt_version.prompt_version_id)
         run = OptimizationRun(task, parent, dataset)
-        settings = llm.settings(task.caps(run.id))
-        record = run.execute(opened, storage.path(), settings, lambda: datetime.now(UTC), _report)
+        with CallMetadata(context):  # a finished run opens no core, and so has a cost of 0
+            record = run.execute(
+                opened,
+                storage.path(),
+                lambda: llm.client(context, budgets=task.caps(run.id)),
+                lambda: datetime.now(UTC),
+                _report,
+            )
         with opened.session(read_only=True) as session:
             result = prompt_versions.get(session, task.name, record.result_prompt_version_id or parent.id)
             spent = effort.run_effort(session, run.id)

@@ -10,38 +10,17 @@ from domain.dataset import Row
 from domain.prompt import PromptVersion
 from resources.evaluation.answers import Answer, AnswerStore
 from resources.evaluation.prompt_runner import Completer, PromptRunner
-from resources.llm.types import CallContext, Completion
+from resources.llm.types import CallContext
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(slots=True)
 class Answered:
-    """All rows' answers by input id, and how they came about.
-
-    Attributes:
-        reused: rows that had a stored answer.
-        calls: calls made now, cached ones included.
-        cached: of these, served by the response cache.
-        paid_nano_usd: what these calls were charged.
-        tokens: input + output tokens of the paid calls.
-    """
+    """All rows' answers by input id; `reused` rows had a stored one."""
 
     answers: dict[str, Answer]
     reused: int = 0
-    calls: int = 0
-    cached: int = 0
-    paid_nano_usd: int = 0
-    tokens: int = 0
-
-    def count(self, completions: Sequence[Completion]) -> None:
-        """Add the calls of one row."""
-        for completion in completions:
-            self.calls += 1
-            self.cached += completion.cached
-            self.paid_nano_usd += completion.cost_nano_usd
-            if not completion.cached:
-                self.tokens += completion.usage.input_tokens + completion.usage.output_tokens
 
 
 async def answer_rows(
@@ -73,9 +52,8 @@ async def answer_rows(
 
     async def work() -> None:
         for row in queue:
-            answer, completions = await runner.run(row)
+            answer, _ = await runner.run(row)
             result.answers[row.input_id] = answer
-            result.count(completions)
             await writer.write(answer)
             if progress:
                 progress(len(result.answers), len(stored) + len(missing))

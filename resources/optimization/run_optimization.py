@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +22,7 @@ from resources.database.session import Database
 from resources.dspy_runtime.results import CandidateResult, OptimizationResult
 from resources.dspy_runtime.run import optimize
 from resources.dspy_runtime.stored_journal import StoredJournal
-from resources.llm import CoreSettings, SyncClient, open_client_sync
+from resources.llm import SyncClient
 from resources.storage.datasets import DatasetStore, TrainingRows
 
 FINISHED = "finished"
@@ -53,11 +54,14 @@ class OptimizationRun:
         self,
         database: Database,
         root: UPath,
-        settings: CoreSettings,
+        open_core: Callable[[], AbstractContextManager[SyncClient]],
         clock: Callable[[], datetime],
         progress: SearchProgress | None = None,
     ) -> OptimizationRunRecord:
         """The finished run; one that is finished already costs nothing, a killed one goes on where it stopped.
+
+        Args:
+            open_core: opens the execution core with the run's caps; not called for a finished run.
 
         Raises:
             UnansweredError: a call got no answer; the run is paused, and running it again goes on.
@@ -67,7 +71,7 @@ class OptimizationRun:
         if record.status == FINISHED:
             return record
         try:
-            with open_client_sync(settings) as llm:
+            with open_core() as llm:
                 result = self._search(database, root, llm, clock, progress)
                 finished = self._record(database, result, clock)
                 # A finished run makes no more calls: its used-up cap would only be a standing warning.

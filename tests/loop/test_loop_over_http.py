@@ -44,15 +44,17 @@ class Loop:
         assert version is not None
         return DatasetStore(UPath(self.place.environment.storage_root)).read(version, [split])
 
-    def shown_cost_nano_usd(self) -> int:
-        """The sum of `cost_usd` over all materializations, as the UI shows it."""
+    def shown(self, asset: str) -> list[dict[str, Any]]:
+        """The metadata of all materializations of `asset`, as the UI shows them."""
         with self.place.instance() as instance:
-            return sum(
-                round(float(event.metadata["cost_usd"].value) * NANO)
-                for key in ("optimization_run", "evaluation")
-                for record in instance.fetch_materializations(dg.AssetKey(key), limit=10).records
-                if (event := record.asset_materialization) is not None
-            )
+            records = instance.fetch_materializations(dg.AssetKey(asset), limit=10).records
+        found = [record.asset_materialization for record in records]
+        return [{name: value.value for name, value in one.metadata.items()} for one in found if one is not None]
+
+    def shown_cost_nano_usd(self) -> int:
+        """The sum of `cost_usd` over all materializations."""
+        assets = ("optimization_run", "evaluation")
+        return sum(round(one["cost_usd"] * NANO) for asset in assets for one in self.shown(asset))
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +97,19 @@ def test_the_ledger_the_scopes_and_the_materializations_equal_the_invoice(loop: 
     effort = [loop.optimized["effort"]["cost_nano_usd"], loop.evaluated["effort"]["cost_nano_usd"]]
     assert sum(effort) == loop.invoice
     assert loop.place.command("cost")["total"]["spent_nano_usd"] == invoice
+
+
+@pytest.mark.parametrize(("asset", "purpose"), [("optimization_run", "optimize"), ("evaluation", "evaluate")])
+def test_a_materialization_shows_what_the_ledger_has_of_its_calls(loop: Loop, asset: str, purpose: str) -> None:
+    (shown,) = loop.shown(asset)
+    with loop.place.database() as database, database.engine.connect() as connection:
+        query = "SELECT count(*), sum(input_tokens + output_tokens), sum(cost_nano_usd) FROM calls WHERE purpose = ?"
+        calls, tokens, cost = connection.exec_driver_sql(query, (purpose,)).one()
+    assert (shown["calls"], shown["tokens"], round(shown["cost_usd"] * NANO)) == (calls, tokens, cost)
+    assert (shown["cached_calls"], shown["cache_hit_rate"], shown["fallbacks"]) == (0, 0, {})
+    assert shown["breaker_openings"] == 0
+    if asset == "optimization_run":
+        assert (shown["run_calls"], round(shown["run_cost_usd"] * NANO)) == (calls, cost)
 
 
 def test_every_attempt_is_on_the_invoice_at_its_price(loop: Loop) -> None:

@@ -61,8 +61,13 @@ def test_the_same_again_asks_nothing_and_ends_the_same(place: Workplace, server:
     assert len(server.bodies) == asked
     assert ids(first) == ids(second) == ids(third)
     assert first.metadata["evaluation"]["verdict"] == "promote"
+    assert first.metadata["optimization_run"]["cost_usd"] > 0
     for report in (second, third):
-        assert report.metadata["evaluation"]["cost_usd"] == 0
+        for asset in ("optimization_run", "evaluation"):
+            shown = report.metadata[asset]
+            assert (shown["cost_usd"], shown["calls"], shown["tokens"]) == (0, 0, 0)
+        took = report.metadata["optimization_run"]["run_cost_usd"]
+        assert took == first.metadata["optimization_run"]["cost_usd"]
         assert report.metadata["evaluation"]["verdict"] == "promote"
         assert report.metadata["promotion"]["moved"] is False
 
