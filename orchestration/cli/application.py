@@ -21,6 +21,7 @@ from orchestration.cli.commands import (
     prompt,
     run,
     task,
+    trace,
 )
 from orchestration.cli.failures import PromptoryGroup
 from orchestration.cli.options import AsJson, Verbose
@@ -60,6 +61,7 @@ health.add_to(app)
 load.add_to(app)
 app.add_typer(task.app, name="task")
 app.add_typer(prompt.app, name="prompt")
+app.add_typer(trace.app, name="trace")
 app.add_typer(budget.app, name="budget")
 app.add_typer(breaker.app, name="breaker")
 app.add_typer(cache.app, name="cache")
