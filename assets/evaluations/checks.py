@@ -9,14 +9,15 @@ from resources.evaluation.decide import Contest
 
 
 def gate_check(contest: Contest) -> dg.AssetCheckResult:
-    """A rejection is a warning that says why; the run has done its work."""
+    """A rejection is a warning that says why; the run has done its work. So is a person's hold, while it lasts."""
     decision = contest.decision
+    held = "held_by" in decision.comparison
     return dg.AssetCheckResult(
         check_name="gate",
-        passed=decision.verdict != "reject",
+        passed=decision.verdict != "reject" and not held,
         severity=dg.AssetCheckSeverity.WARN,
         description=decision.reason,
-        metadata={"verdict": decision.verdict, "decision_id": decision.id, "look": decision.look},
+        metadata={"verdict": decision.verdict, "decision_id": decision.id, "look": decision.look, "held": held},
     )
 
 

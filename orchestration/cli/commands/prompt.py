@@ -8,10 +8,12 @@ import typer
 
 from orchestration.cli.options import AsJson, TaskName
 
-app = typer.Typer(no_args_is_help=True, help="Prompt versions: list, read, compare and promote them.")
+app = typer.Typer(no_args_is_help=True, help="Prompt versions: list, read, compare, promote and roll them back.")
 
 REFERENCE = "A number (3), v3, an alias (production), or the first 6 or more digits of an id."
-Reference = Annotated[str, typer.Argument(help=REFERENCE)]
+By = Annotated[
+    str | None, typer.Option(help="Who decides, for the history; the user of this machine is kept beside it.")
+]
 
 
 @app.command("list", epilog="Example: promptory prompt list support_triage")
@@ -53,9 +55,52 @@ def promote(
     reference: Annotated[str, typer.Argument(metavar="REF", help=REFERENCE)],
     reason: Annotated[str, typer.Option(help="Why; kept in the alias's history.")],
     alias: Annotated[str, typer.Option(help="The alias to move.")] = "production",
+    by: By = None,
     as_json: AsJson = False,
 ) -> None:
-    """Move an alias by hand, past the gate. Roll back with this: name the earlier version."""
+    """Move an alias by hand, past the gate. The gate then leaves production alone until `prompt release`."""
     from orchestration.cli.views.promotion import promoted
 
-    promoted(task, reference, alias, reason, as_json)
+    promoted(task, reference, alias, reason, by, as_json)
+
+
+@app.command(epilog='Example: promptory prompt rollback support_triage --reason "v5 misroutes refunds"')
+def rollback(
+    task: TaskName,
+    reason: Annotated[str | None, typer.Option(help="Why; kept in the alias's history.")] = None,
+    leaving: Annotated[
+        str | None, typer.Option("--from", metavar="REF", help="Only if the alias still points at this version.")
+    ] = None,
+    alias: Annotated[str, typer.Option(help="The alias to move.")] = "production",
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put the version before back into production. The gate then leaves it alone until `prompt release`."""
+    from orchestration.cli.views.promotion import rolled_back
+
+    rolled_back(task, alias, reason, leaving, by, as_json)
+
+
+@app.command(epilog='Example: promptory prompt release support_triage --reason "the label is fixed"')
+def release(
+    task: TaskName,
+    reason: Annotated[str, typer.Option(help="Why; kept in the alias's history.")],
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let the gate move production again after a move by hand. Production stays where it is."""
+    from orchestration.cli.views.promotion import released
+
+    released(task, reason, by, as_json)
+
+
+@app.command(epilog="Example: promptory prompt history support_triage")
+def history(
+    task: TaskName,
+    alias: Annotated[str, typer.Option(help="The alias to look at.")] = "production",
+    as_json: AsJson = False,
+) -> None:
+    """Show every move of an alias, newest first: who, when, from, to, why, and the gate's decision."""
+    from orchestration.cli.views.alias_history import told
+
+    told(task, alias, as_json)

@@ -18,10 +18,11 @@ from orchestration.cli.screen import emit, facts, table
 from orchestration.environments import Environment
 from resources.catalog.catalog import CatalogEntry
 from resources.database.repositories import aliases, dataset_versions, evaluations, prompt_versions
+from resources.database.repositories.aliases import AliasMoveRecord
 from resources.database.repositories.evaluations import EvaluationRecord
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.database.session import Database
-from resources.evaluation.promote import PRODUCTION
+from resources.evaluation.promote import PRODUCTION, hold_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Stored:
     dataset: DatasetVersion | None = None
     production: PromptVersionRecord | None = None
     score: EvaluationRecord | None = None
+    held: AliasMoveRecord | None = None
 
 
 def listed(as_json: bool) -> None:
@@ -58,6 +60,7 @@ def shown(task: str, as_json: bool) -> None:
     def show(console: Console) -> None:
         summary = _values(entry, stored)
         summary.update(dataset=_dataset(stored), production=_production(stored), score=score(stored.score))
+        summary["held_by"] = hold_text(stored.held) if stored.held else "nobody; the gate moves production"
         console.print(facts(summary))
         text = yaml.safe_dump(specification, sort_keys=False, allow_unicode=True, width=100)
         console.print(Syntax(text, "yaml", background_color="default", word_wrap=True))
@@ -72,7 +75,8 @@ def _stored(database: Database | None, task: str) -> Stored:
         alias = aliases.find(session, task, PRODUCTION)
         production = prompt_versions.find(session, task, alias.prompt_version_id) if alias else None
         seen = evaluations.latest(session, task, prompt_version_id=production.id, split="test") if production else None
-        return Stored(dataset_versions.latest(session, task), production, seen)
+        held = aliases.hold(session, task, PRODUCTION)
+        return Stored(dataset_versions.latest(session, task), production, seen, held)
 
 
 def _values(entry: CatalogEntry, stored: Stored) -> dict[str, Any]:
@@ -89,6 +93,7 @@ def _values(entry: CatalogEntry, stored: Stored) -> dict[str, Any]:
         "dataset": {"version": dataset.version, "id": dataset.id, "rows": dataset.rows} if dataset else None,
         "production": {"version": production.version, "id": production.id} if production else None,
         "score": score_values(stored.score),
+        "held_by": stored.held.moved_by if stored.held else None,
     }
 
 
