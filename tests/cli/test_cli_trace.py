@@ -6,15 +6,6 @@ import pyarrow.parquet as pq
 import pytest
 
 
-@pytest.fixture
-def looped(workshop):
-    """Optimized and evaluated once."""
-    workshop.write_task()
-    for command in ("optimize", "evaluate"):
-        assert workshop.run(command, "tickets").code == 0
-    return workshop
-
-
 def test_an_answer_is_followed_to_its_rows_and_a_row_to_its_answers(looped):
     made = looped.run("prompt", "list", "tickets", "--json").value["versions"]
     learned = next(one for one in made if one["created_by"].startswith("optimizer"))

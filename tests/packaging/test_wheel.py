@@ -21,11 +21,13 @@ PROBE = """
 import json
 import orchestration.definitions as definitions
 from orchestration.environments import Environment
+from resources.comparison.page import _template
 from resources.database.schema import upgrade
 from resources.database.session import open_database
 from resources.llm.prices import PriceBook
 keys = [key.to_user_string() for key in definitions.defs.resolve_asset_graph().get_all_asset_keys()]
 revision = upgrade(open_database(Environment.read().database))[1]
+page = _template().name
 priced = PriceBook({}).price_of("openai/gpt-4o-mini") is not None
 print(json.dumps([definitions.__file__, sorted(keys), revision, priced]))
 """

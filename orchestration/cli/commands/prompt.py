@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,6 +48,23 @@ def diff(
     from orchestration.cli.views.prompt_diff import compared
 
     compared(task, old, new, as_json)
+
+
+@app.command(epilog="Example: promptory prompt compare support_triage v1 production --html comparison.html")
+def compare(
+    task: TaskName,
+    old: Annotated[str, typer.Argument(metavar="A", help=REFERENCE)],
+    new: Annotated[str, typer.Argument(metavar="B", help=REFERENCE)],
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it as one HTML file that needs no network.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="dev or test; test by default where both were shown it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two versions on the rows both were evaluated on: scores, cost, labels, rows that flipped, texts."""
+    from orchestration.cli.views.comparison import compared
+
+    compared(task, old, new, split, html, as_json)
 
 
 @app.command(epilog='Example: promptory prompt promote support_triage v1 --reason "v4 is rude to customers"')
