@@ -10,6 +10,7 @@ from domain.dataset import DatasetVersion, Split
 from domain.errors import ConflictError
 from domain.gate import decide
 from domain.identity import content_id
+from domain.statistics.family import FamilyMember, compare_family
 from domain.task import Task
 from resources.database.repositories import aliases, gate_decisions
 from resources.database.repositories.aliases import AliasMoveRecord
@@ -43,6 +44,12 @@ class Contest:
     def all_evaluations(self) -> list[Evaluation]:
         """Every evaluation of this contest, once."""
         return [*self.dev.values(), *self.test.values(), *self.references]
+
+    def candidates_on_dev(self) -> tuple[FamilyMember, ...]:
+        """Every contender on dev against production there, by prompt version id, corrected for their number (Holm)."""
+        scores = {version_id: one.arm().scores for version_id, one in self.dev.items()}
+        production = scores.pop(self.production.id)
+        return compare_family(scores, production)
 
 
 class Decider:

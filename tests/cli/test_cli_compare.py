@@ -52,3 +52,20 @@ def test_what_cannot_be_compared_is_one_clear_error_or_a_note(looped, tmp_path):
     for evaluated in (looped.root / "home" / "storage" / "evaluations").glob("*"):
         evaluated.unlink()
     assert "are gone" in looped.run("prompt", "compare", "tickets", "v1", "v1").out
+
+
+def test_a_plan_says_what_the_next_look_can_show_and_pays_nothing(looped):
+    spent = looped.run("cost", "--json").value["total"]
+    plan = looped.run("evaluate", "tickets", "--plan", "--json").value
+
+    assert (plan["rows"], plan["look"]) == (12, 2)
+    assert "This test split of 12 rows can" in " ".join(looped.run("evaluate", "tickets", "--plan").out.split())
+    assert looped.run("task", "show", "tickets", "--json").value["gate_plan"]["sentences"] == plan["sentences"]
+    assert looped.run("cost", "--json").value["total"] == spent
+    assert "has no dataset version yet" in _fresh(looped).err
+
+
+def _fresh(looped):
+    text = (looped.tasks / "tickets.yaml").read_text().replace("name: tickets", "name: fresh")
+    (looped.tasks / "fresh.yaml").write_text(text)
+    return looped.run("evaluate", "fresh", "--plan")
