@@ -12,6 +12,7 @@ from orchestration.cli.commands import (
     budget,
     cache,
     call,
+    compress,
     cost,
     database,
     demo,
@@ -55,6 +56,7 @@ def root(
 demo.add_to(app)
 run.add_to(app)
 call.add_to(app)
+compress.add_to(app)
 cost.add_to(app)
 price.add_to(app)
 health.add_to(app)

@@ -69,3 +69,18 @@ def _fresh(looped):
     text = (looped.tasks / "tickets.yaml").read_text().replace("name: tickets", "name: fresh")
     (looped.tasks / "fresh.yaml").write_text(text)
     return looped.run("evaluate", "fresh", "--plan")
+
+
+def test_compressing_shows_what_was_tried_and_draws_it(looped):
+    found = looped.run("compress", "tickets", "--json").value
+    again = looped.run("compress", "tickets", "--json").value
+
+    assert found["trials"][0]["change"] == "as it is"
+    assert len(found["trials"]) > 1
+    assert any(one["on_front"] for one in found["trials"])
+    assert found["picture"].endswith(f"{found['run_id']}.svg")
+    assert (looped.root / "home" / "storage" / "reports" / f"{found['run_id']}.svg").stat().st_size > 1_000
+    assert found["promoted"] is False, "12 rows cannot show that it is not worse"
+    assert (again["trials"], again["run_id"]) == (found["trials"], found["run_id"])
+    assert "Variants on dev" in looped.run("compress", "tickets").out
+    assert looped.run("compress", "nothing").code == 2
