@@ -103,8 +103,7 @@ def decide(rule: GateRule, candidate: ArmResults, production: ArmResults, look: 
         InputError: no row, arms that cannot be paired, a figure out of its range, or `look` below 1.
     """
     _refuse_unequal(candidate, production)
-    alpha_spent = alpha_for_look(rule.alpha, look)
-    alpha = alpha_spent if rule.non_inferiority_margin is None else alpha_spent / 2
+    alpha = alpha_per_route(rule, look)
     resamples = min(MOST_RESAMPLES, max(RESAMPLES, ceil(20 / alpha)))
     comparison = compare_paired(candidate.scores, production.scores, resamples=resamples, seed=seed)
     not_worse, saving = _not_worse_and_cheaper(rule, candidate, production, resamples, seed)
@@ -118,7 +117,7 @@ def decide(rule: GateRule, candidate: ArmResults, production: ArmResults, look: 
         reason="",
         comparison=comparison,
         look=look,
-        alpha_spent=alpha_spent,
+        alpha_spent=alpha_for_look(rule.alpha, look),
         alpha_per_route=alpha,
         non_inferiority_p_value=not_worse,
         saving_p_value=saving,
@@ -128,6 +127,16 @@ def decide(rule: GateRule, candidate: ArmResults, production: ArmResults, look: 
         guardrail_failures=failures,
     )
     return replace(decision, reason=_explain(rule, decision))
+
+
+def alpha_per_route(rule: GateRule, look: int) -> float:
+    """What each of the rule's open routes may spend at look number `look`: the look's share, halved for two.
+
+    Raises:
+        InputError: `look` is below 1.
+    """
+    spent = alpha_for_look(rule.alpha, look)
+    return spent if rule.non_inferiority_margin is None else spent / 2
 
 
 def _refuse_unequal(candidate: ArmResults, production: ArmResults) -> None:
@@ -202,7 +211,7 @@ def _explain(rule: GateRule, decision: GateDecision) -> str:
         return (
             f"{head} It is not worse by {rule.non_inferiority_margin:g} "
             f"({_against(decision.non_inferiority_p_value, decision)}) and cheaper by {rule.min_saving:.0%} or more "
-            f"({_against(decision.saving_p_value, decision)}; cost ratio {_shown(decision.cost_ratio)})."
+            f"({_against(decision.saving_p_value, decision)}); {_bill(decision.cost_ratio)}."
         )
     return " ".join([head, *_shortfalls(rule, decision)])
 
@@ -218,7 +227,7 @@ def _shortfalls(rule: GateRule, decision: GateDecision) -> list[str]:
         sentences.append(
             f"Nor is it shown to be not worse by {rule.non_inferiority_margin:g} "
             f"({_against(decision.non_inferiority_p_value, decision)}) and cheaper by {rule.min_saving:.0%} or more "
-            f"({_against(decision.saving_p_value, decision)}; cost ratio {_shown(decision.cost_ratio)})."
+            f"({_against(decision.saving_p_value, decision)}); {_bill(decision.cost_ratio)}."
         )
     detectable = decision.minimum_detectable_effect
     sentences.append(
@@ -236,5 +245,7 @@ def _against(p_value: float | None, decision: GateDecision) -> str:
     return f"p = {p_value:.4g} {sign} {decision.alpha_per_route:.4g} at look {decision.look}"
 
 
-def _shown(ratio: float | None) -> str:
-    return "undefined" if ratio is None else f"{ratio:.3f}"
+def _bill(ratio: float | None) -> str:
+    if ratio is None:
+        return "production cost nothing and the candidate does"
+    return f"its bill is {abs(1 - ratio):.0%} {'lower' if ratio <= 1 else 'higher'}"

@@ -85,6 +85,20 @@ class BudgetSpec(_Part):
     run_usd: Decimal = Field(default=Decimal("1.00"), gt=0, description="One optimization run (scope run:<id>).")
 
 
+class CompressionSpec(_Part):
+    """What `promptory compress` may try beside a shorter prompt, and how much quality it may cost."""
+
+    models: tuple[Annotated[str, Field(pattern=MODEL_PATTERN)], ...] = Field(
+        default=(), description="Cheaper models to try, provider/name."
+    )
+    margin: float = Field(
+        default=0.02,
+        gt=0,
+        lt=1,
+        description="Not worse by more than this, where the gate itself sets no non_inferiority_margin.",
+    )
+
+
 class Task(_Part):
     """One task file."""
 
@@ -96,6 +110,7 @@ class Task(_Part):
     optimizer: OptimizerSpec | None = None
     gate: GateRule = GateRule()
     budget: BudgetSpec = BudgetSpec()
+    compress: CompressionSpec = CompressionSpec()
     optimize: Literal["manual", "automatic"] = Field(
         default="manual", description="`automatic` starts an optimization run when the dataset or the prompt changes."
     )

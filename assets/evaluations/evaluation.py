@@ -9,6 +9,7 @@ import dagster as dg
 from assets.evaluations.checks import gate_check, regression_check
 from assets.evaluations.contenders import Contenders, find_contenders
 from assets.evaluations.metadata import contest_metadata
+from assets.evaluations.report import write_report
 from assets.failures import clear_failures
 from assets.partitions import tasks_partitions
 from domain.dataset import DatasetVersion
@@ -58,10 +59,12 @@ def evaluation(
         contenders = find_contenders(opened, prompt_version, optimization_run)
         contest = asyncio.run(_hold(context, task, dataset, contenders, opened, storage, llm))
         checks = [gate_check(contest), regression_check(contest, opened)]
+        report = write_report(contest, dataset, storage.path())
     handle = DecisionHandle(task=task.name, decision_id=contest.decision.id, verdict=contest.decision.verdict)
-    yield dg.Output(
-        handle, data_version=dg.DataVersion(contest.decision.id), metadata=contest_metadata(contest, dataset)
-    )
+    metadata = contest_metadata(contest, dataset)
+    if report is not None:
+        metadata["report"] = dg.MetadataValue.path(str(report))
+    yield dg.Output(handle, data_version=dg.DataVersion(contest.decision.id), metadata=metadata)
     yield from checks
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -10,6 +11,7 @@ from assets.presentation.charts import ScoreBar, score_chart
 from assets.presentation.tables import dollars, markdown_table, percent
 from domain.dataset import DatasetVersion
 from domain.identity import short_id
+from domain.statistics.family import FamilyMember
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.evaluation.decide import Contest
 from resources.evaluation.evaluate import Evaluation
@@ -32,6 +34,9 @@ def contest_metadata(contest: Contest, dataset: DatasetVersion) -> dict[str, Any
         "reused_answers": sum(one.answered.reused for one in contest.all_evaluations()),
         "rows": sum(one.record.rows for one in contest.all_evaluations()),
     }
+    on_dev = contest.candidates_on_dev()
+    if on_dev:
+        metadata["candidates_on_dev"] = dg.MetadataValue.md(markdown_table(DEV_HEADER, _dev_rows(contest, on_dev)))
     production = contest.test[contest.production.id]
     metadata["production_score"] = production.record.score
     winner = contest.test.get(contest.winner.id) if contest.winner else None
@@ -43,7 +48,21 @@ def contest_metadata(contest: Contest, dataset: DatasetVersion) -> dict[str, Any
     return metadata
 
 
+DEV_HEADER = ["candidate", "gain on dev", "95 % interval", "p (better)", "p, corrected for all candidates (Holm)"]
 SCORE_HEADER = ["prompt version", "split", "rows", "score", "95 % interval", "cost / 1000 rows", "median latency"]
+
+
+def _dev_rows(contest: Contest, on_dev: Sequence[FamilyMember]) -> list[list[Any]]:
+    return [
+        [
+            name_of(contest, one.name),
+            f"{100 * one.comparison.difference:+.1f}",
+            f"{100 * one.comparison.low:+.1f} to {100 * one.comparison.high:+.1f}",
+            f"{one.comparison.p_value:.2g}",
+            f"{one.adjusted_p_value:.2g}",
+        ]
+        for one in on_dev
+    ]
 
 
 def _score_rows(contest: Contest) -> list[list[Any]]:

@@ -10,7 +10,7 @@ from assets.presentation.tables import markdown_table
 from domain.identity import short_id
 from resources.database.repositories import aliases
 from resources.database_resource import DatabaseResource
-from resources.evaluation.promote import PRODUCTION, promote_decided
+from resources.evaluation.promote import PRODUCTION, hold_text, promote_decided
 from resources.storage.handles import DecisionHandle, PromotionHandle
 
 
@@ -32,14 +32,19 @@ def promotion(
         outcome = promote_decided(opened, task, evaluation.decision_id, datetime.now(UTC))
         with opened.session(read_only=True) as session:
             moves = aliases.history(session, task, PRODUCTION)[:10]
-    rows = [[f"{move.moved_at:%Y-%m-%d %H:%M}", short_id(move.to_id), move.moved_by, move.reason] for move in moves]
+            held = aliases.hold(session, task, PRODUCTION)
+    rows = [
+        [f"{move.moved_at:%Y-%m-%d %H:%M}", move.kind, short_id(move.to_id), move.moved_by, move.reason]
+        for move in moves
+    ]
     handle = PromotionHandle(task=task, production_id=outcome.production_id, decision_id=evaluation.decision_id)
     metadata = {
         "moved": outcome.moved,
+        "held": hold_text(held) if held else "no",
         "reason": outcome.reason,
         "verdict": outcome.decision.verdict,
         "decision_id": outcome.decision.id,
         "production": outcome.production_id or "none",
-        "history": dg.MetadataValue.md(markdown_table(["when (UTC)", "to", "by", "why"], rows)),
+        "history": dg.MetadataValue.md(markdown_table(["when (UTC)", "what", "to", "by", "why"], rows)),
     }
     return dg.Output(handle, data_version=dg.DataVersion(outcome.production_id or "none"), metadata=metadata)

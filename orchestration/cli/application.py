@@ -12,6 +12,7 @@ from orchestration.cli.commands import (
     budget,
     cache,
     call,
+    compress,
     cost,
     database,
     demo,
@@ -21,6 +22,7 @@ from orchestration.cli.commands import (
     prompt,
     run,
     task,
+    trace,
 )
 from orchestration.cli.failures import PromptoryGroup
 from orchestration.cli.options import AsJson, Verbose
@@ -54,12 +56,14 @@ def root(
 demo.add_to(app)
 run.add_to(app)
 call.add_to(app)
+compress.add_to(app)
 cost.add_to(app)
 price.add_to(app)
 health.add_to(app)
 load.add_to(app)
 app.add_typer(task.app, name="task")
 app.add_typer(prompt.app, name="prompt")
+app.add_typer(trace.app, name="trace")
 app.add_typer(budget.app, name="budget")
 app.add_typer(breaker.app, name="breaker")
 app.add_typer(cache.app, name="cache")

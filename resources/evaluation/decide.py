@@ -10,13 +10,15 @@ from domain.dataset import DatasetVersion, Split
 from domain.errors import ConflictError
 from domain.gate import decide
 from domain.identity import content_id
+from domain.statistics.family import FamilyMember, compare_family
 from domain.task import Task
 from resources.database.repositories import aliases, gate_decisions
+from resources.database.repositories.aliases import AliasMoveRecord
 from resources.database.repositories.gate_decisions import GateDecisionRecord
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.database.session import Database
 from resources.evaluation.evaluate import Evaluation, EvaluationEngine
-from resources.evaluation.promote import PRODUCTION
+from resources.evaluation.promote import PRODUCTION, hold_text
 
 MAX_DECISION_RACES = 5
 
@@ -42,6 +44,12 @@ class Contest:
     def all_evaluations(self) -> list[Evaluation]:
         """Every evaluation of this contest, once."""
         return [*self.dev.values(), *self.test.values(), *self.references]
+
+    def candidates_on_dev(self) -> tuple[FamilyMember, ...]:
+        """Every contender on dev against production there, by prompt version id, corrected for their number (Holm)."""
+        scores = {version_id: one.arm().scores for version_id, one in self.dev.items()}
+        production = scores.pop(self.production.id)
+        return compare_family(scores, production)
 
 
 class Decider:
@@ -75,7 +83,8 @@ class Decider:
         """
         rivals = list({record.id: record for record in candidates if record.id != production.id}.values())
         dev = {record.id: await self._engine.evaluate(record.prompt, Split.DEV) for record in (production, *rivals)}
-        settled = self._settled(production, rivals, dev)
+        held = self._held()
+        settled = None if held else self._settled(production, rivals, dev)
         if settled is not None:
             return await self._show_settled(settled, production, rivals, dev, references)
         winner = min(rivals, key=lambda record: (-dev[record.id].record.score, record.version), default=None)
@@ -83,12 +92,18 @@ class Decider:
         seen = await self._on_test(references)
         if winner is None:
             decision = self._keep(production, production, "There is no candidate besides production.")
+        elif held is not None:
+            decision = self._keep_held(production, winner, dev, held)
         elif self._hopeless(dev[winner.id], dev[production.id]):
             decision = self._keep(production, winner, _dev_reason(dev[winner.id], dev[production.id]))
         else:
             test[winner.id] = await self._engine.evaluate(winner.prompt, Split.TEST)
             decision = self._put_to_gate(production, winner, test)
         return Contest(production, winner, dev, test, seen, decision)
+
+    def _held(self) -> AliasMoveRecord | None:
+        with self._database.session(read_only=True) as session:
+            return aliases.hold(session, self._task.name, PRODUCTION)
 
     def _settled(
         self, production: PromptVersionRecord, rivals: list[PromptVersionRecord], dev: dict[str, Evaluation]
@@ -100,7 +115,8 @@ class Decider:
         """
         with self._database.session(read_only=True) as session:
             last = next(iter(aliases.history(session, self._task.name, PRODUCTION)), None)
-            decision = gate_decisions.find(session, last.decision_id) if last and last.decision_id else None
+            carried_out = last.decision_id if last and last.kind == "gate" else None
+            decision = gate_decisions.find(session, carried_out) if carried_out else None
         if decision is None or decision.dataset_version_id != self._dataset.id:
             return None
         if decision.candidate_id != production.id or decision.production_id not in {record.id for record in rivals}:
@@ -160,9 +176,28 @@ class Decider:
                 continue
         raise ConflictError("other decisions of this task kept taking the next look", mend="try again.")
 
-    def _keep(self, production: PromptVersionRecord, candidate: PromptVersionRecord, reason: str) -> GateDecisionRecord:
+    def _keep_held(
+        self,
+        production: PromptVersionRecord,
+        winner: PromptVersionRecord,
+        dev: dict[str, Evaluation],
+        held: AliasMoveRecord,
+    ) -> GateDecisionRecord:
+        """No look at test is spent on a question whose answer nobody would act on."""
+        reason = f"{hold_text(held)} {_dev_reason(dev[winner.id], dev[production.id])}"
+        return self._keep(production, winner, reason, held)
+
+    def _keep(
+        self,
+        production: PromptVersionRecord,
+        candidate: PromptVersionRecord,
+        reason: str,
+        held: AliasMoveRecord | None = None,
+    ) -> GateDecisionRecord:
+        # A hold is a contest of its own: once it is released, the same two versions meet at the gate.
+        mark = [] if held is None else [f"held {held.id}"]
         record = GateDecisionRecord(
-            id=self._decision_id(production, candidate),
+            id=self._decision_id(production, candidate, *mark),
             task=self._task.name,
             candidate_id=candidate.id,
             production_id=production.id,
@@ -172,16 +207,16 @@ class Decider:
             look=0,
             verdict="keep",
             reason=reason,
-            comparison={},
+            comparison={} if held is None else {"held_by": held.moved_by, "held_since": held.moved_at.isoformat()},
             created_at=self._clock(),
         )
         with self._database.session() as session:
             return gate_decisions.record(session, record)
 
-    def _decision_id(self, production: PromptVersionRecord, candidate: PromptVersionRecord) -> str:
+    def _decision_id(self, production: PromptVersionRecord, candidate: PromptVersionRecord, *marks: str) -> str:
         evaluators = [spec.model_dump(mode="json") for spec in self._task.evaluators]
         rule = self._task.gate.model_dump(mode="json")
-        return content_id([self._task.name, production.id, candidate.id, self._dataset.id, evaluators, rule])
+        return content_id([self._task.name, production.id, candidate.id, self._dataset.id, evaluators, rule, *marks])
 
 
 def _dev_reason(winner: Evaluation, production: Evaluation) -> str:

@@ -61,7 +61,9 @@ class EvaluationEngine:
         clock: Callable[[], datetime],
         concurrency: int = 16,
         progress: EvaluationProgress | None = None,
+        run_id: str | None = None,
     ) -> None:
+        """Ready to evaluate; with a `run_id`, calls belong to that run and are charged to its cap as well."""
         self._task = task
         self._dataset = dataset
         self._database = database
@@ -70,6 +72,7 @@ class EvaluationEngine:
         self._clock = clock
         self._concurrency = concurrency
         self._progress = progress
+        self._run_id = run_id
         self._store = DatasetStore(root)
         self._rows: dict[Split, list[Row]] = {}
         self._answers = StoredAnswers(database, clock)
@@ -104,10 +107,12 @@ class EvaluationEngine:
         return self._rows[split]
 
     def _context(self) -> CallContext:
+        own = () if self._run_id is None else (f"run:{self._run_id}",)
         return CallContext(
             purpose="evaluate",
             task=self._task.name,
-            scopes=("org", "day", "month", f"task:{self._task.name}"),
+            scopes=("org", "day", "month", f"task:{self._task.name}", *own),
+            run_id=self._run_id,
             dataset_version_id=self._dataset.id,
             deadline_s=600.0,
         )

@@ -1,4 +1,4 @@
-"""Moving the production alias: only on a recorded decision, read again here, or by hand with a reason."""
+"""Moving the production alias on a recorded decision, read again here. What a person does is in `steering`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from domain.errors import InputError
 from domain.identity import short_id
 from resources.database.repositories import aliases, gate_decisions
+from resources.database.repositories.aliases import AliasMoveRecord
 from resources.database.repositories.gate_decisions import GateDecisionRecord
 from resources.database.session import Database
 
@@ -54,6 +55,9 @@ def promote_decided(database: Database, task: str, decision_id: str, now: dateti
             # Somebody moved production back by hand, with a reason; the same figures are no reason to overrule them.
             reason = "The decision was carried out already, and production was moved back since."
             return Promotion(points_at, False, reason, decision)
+        held = aliases.hold(session, task, PRODUCTION)
+        if held is not None:
+            return Promotion(points_at, False, f"Nothing is moved: {hold_text(held)}", decision)
         moved = aliases.move(
             session,
             task,
@@ -69,6 +73,15 @@ def promote_decided(database: Database, task: str, decision_id: str, now: dateti
         return Promotion(moved.prompt_version_id, True, reason, decision)
 
 
+def hold_text(held: AliasMoveRecord) -> str:
+    """One sentence: who keeps the gate from moving production, since when, why, and what ends it."""
+    since = f"{held.moved_at:%Y-%m-%d %H:%M} UTC"
+    return (
+        f"{held.moved_by} holds production since {since} ({held.kind}: {held.reason.strip()}); "
+        f"`promptory prompt release {held.task}` lets the gate decide again."
+    )
+
+
 def _was_carried_out(session: Session, decision: GateDecisionRecord) -> bool:
     moves = aliases.history(session, decision.task, PRODUCTION)
-    return any(move.decision_id == decision.id for move in moves)
+    return any(move.kind == "gate" and move.decision_id == decision.id for move in moves)

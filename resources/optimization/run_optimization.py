@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,7 @@ from resources.dspy_runtime.results import CandidateResult, OptimizationResult
 from resources.dspy_runtime.run import optimize
 from resources.dspy_runtime.stored_journal import StoredJournal
 from resources.llm import SyncClient
+from resources.llm.state.protocol import ScopeState
 from resources.storage.datasets import DatasetStore, TrainingRows
 
 FINISHED = "finished"
@@ -149,14 +150,19 @@ class OptimizationRun:
 
 
 def run_has_budget(llm: SyncClient, run_scope: str, task: str) -> bool:
-    """Whether a refused call failed on another scope than the run's own.
+    """Whether a refused call failed on another scope than the run's own."""
+    return other_scope_refused(llm.budgets(), run_scope, task)
+
+
+def other_scope_refused(states: Iterable[ScopeState], run_scope: str, task: str) -> bool:
+    """Whether it was not the run's own cap that a refused call failed on.
 
     The scope with the least left is one that refused; when that is the run's own, the run is over for good.
     """
     mine = ("org", f"task:{task}")
     left = {
         state.scope: state.cap_nano_usd - state.settled_nano_usd - state.ambiguous_nano_usd
-        for state in llm.budgets()
+        for state in states
         if state.cap_nano_usd is not None
         and (state.scope in (*mine, run_scope) or state.scope.startswith(("day:", "month:")))
     }

@@ -42,6 +42,29 @@ class DatasetStore:
         Raises:
             NotFoundError: the snapshot's file is gone.
         """
+        wanted = [("split", "in", [str(split) for split in splits])]
+        return sorted((_row(one) for one in self._table_of(version, wanted)), key=lambda row: row.input_id)
+
+    def find(self, version: DatasetVersion, row_id: str) -> Row | None:
+        """The row with exactly that id; None where the version does not hold it.
+
+        Raises:
+            NotFoundError: the snapshot's file is gone.
+        """
+        found = self._table_of(version, [("row_id", "==", row_id)])
+        return _row(found[0]) if found else None
+
+    def row_ids(self, version: DatasetVersion) -> list[str]:
+        """The ids of all rows, in order.
+
+        Raises:
+            NotFoundError: the snapshot's file is gone.
+        """
+        return sorted(one["row_id"] for one in self._table_of(version, None, ["row_id"]))
+
+    def _table_of(
+        self, version: DatasetVersion, filters: list[tuple[str, str, Any]] | None, columns: list[str] | None = None
+    ) -> list[dict[str, Any]]:
         import pyarrow.parquet as pq
 
         path = self._root / version.storage_path
@@ -52,8 +75,7 @@ class DatasetStore:
                 mend="restore the file, or ingest the dataset again.",
             )
         with path.open("rb") as stream:
-            table = pq.read_table(stream, filters=[("split", "in", [str(split) for split in splits])])
-        return sorted((_row(record) for record in table.to_pylist()), key=lambda row: row.input_id)
+            return pq.read_table(stream, filters=filters, columns=columns).to_pylist()
 
 
 class TrainingRows:

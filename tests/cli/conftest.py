@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,24 @@ class Workshop:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(change(TASK_FILE.format(source="../datasets/tickets.csv")), encoding="utf-8")
         return path
+
+
+@pytest.fixture(scope="session")
+def loop_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that needs a loop leaves it to the others."""
+    return tmp_path_factory.mktemp("looped")
+
+
+@pytest.fixture
+def looped(workshop: Workshop, loop_once: Path) -> Workshop:
+    """A workshop whose task was optimized and evaluated."""
+    if not (loop_once / "home").exists():
+        workshop.write_task()
+        for command in ("optimize", "evaluate"):
+            assert workshop.run(command, "tickets").code == 0
+        shutil.copytree(workshop.root, loop_once, dirs_exist_ok=True)
+    shutil.copytree(loop_once, workshop.root, dirs_exist_ok=True)
+    return workshop
 
 
 @pytest.fixture

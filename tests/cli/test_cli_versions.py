@@ -236,3 +236,36 @@ def test_a_first_run_makes_its_own_database(workshop):
 
     assert outcome.code == 0, outcome.err
     assert (workshop.root / "home" / "promptory.db").exists()
+
+
+def test_production_is_steered_by_hand_and_every_move_is_on_record(stored):
+    reason = ("--reason", "It was rude.")
+    promoted = stored.run("prompt", "promote", "tickets", "v2", *reason, "--by", "ada", "--json").value
+    assert (promoted["kind"], promoted["held"], promoted["overruled"]) == ("hand", True, None)
+    assert "ada (cli:" in stored.run("task", "show", "tickets").out
+
+    back = stored.run("prompt", "rollback", "tickets", "--from", "v2", "--json").value
+    assert (back["kind"], back["version"], back["held"]) == ("rollback", 1, True)
+    again = stored.run("prompt", "rollback", "tickets")
+    assert (again.code, "never pointed at another version" in again.err) == (2, True)
+
+    assert stored.run("prompt", "release", "tickets").code == 2
+    assert stored.run("prompt", "release", "tickets", *reason, "--json").value["held"] is False
+    assert "Nobody holds" in stored.run("prompt", "release", "tickets", *reason).err
+
+    told = stored.run("prompt", "history", "tickets", "--json").value
+    assert [move["kind"] for move in told["moves"]] == ["release", "rollback", "hand", "first"]
+    assert [move["to_version"] for move in told["moves"]] == [1, 1, 2, 1]
+    assert told["held"] is False
+    shown = " ".join(stored.run("prompt", "history", "tickets").out.split())
+    assert "It was rude." in shown
+    assert "Rolled back from v2." in shown
+
+
+def test_an_alias_of_another_name_is_nobody_s_hold(stored):
+    for reference in ("v2", "v1"):
+        moved = stored.run("prompt", "promote", "tickets", reference, "--reason", "r", "--alias", "staging", "--json")
+        assert moved.value["held"] is False
+    assert stored.run("prompt", "rollback", "tickets", "--alias", "staging", "--json").value["version"] == 2
+    assert stored.run("prompt", "history", "tickets", "--alias", "staging", "--json").value["held"] is False
+    assert stored.run("prompt", "history", "tickets", "--alias", "none").code == 2

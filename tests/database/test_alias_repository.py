@@ -139,3 +139,57 @@ def test_of_many_movers_at_once_one_wins(database: Database, ids: list[str], exi
     assert newest.moved_by == f"mover {won.index(True)}"
     assert current.prompt_version_id == newest.to_id
     assert current.revision == (2 if existing else 1)
+
+
+def release(database: Database, **changes: str) -> aliases.AliasRecord:
+    values = {"released_by": "ada", "reason": "mended", **changes}
+    with database.session() as session:
+        return aliases.release(session, "triage", "production", now=NOW, **values)
+
+
+def held(database: Database) -> aliases.AliasMoveRecord | None:
+    with database.session(read_only=True) as session:
+        return aliases.hold(session, "triage", "production")
+
+
+def test_a_move_by_hand_holds_the_alias_until_it_is_released(database: Database, ids: list[str]):
+    assert held(database) is None
+    first = move(database, ids[0], None)
+    move(database, ids[1], 1, decision_id="d" * 64)
+    assert held(database) is None
+    for revision, kind in ((2, "override"), (3, "rollback"), (4, None)):
+        move(database, ids[revision % 2], revision, kind=kind, moved_by="ada")
+        holding = held(database)
+        assert holding is not None
+        assert (holding.kind, holding.moved_by) == (kind or "hand", "ada")
+    there = release(database)
+    assert held(database) is None
+    assert (there.revision, there.revision > first.revision) == (5, True)
+    with database.session(read_only=True) as session:
+        newest = aliases.history(session, "triage", "production")[0]
+        assert (newest.kind, newest.from_id, newest.to_id) == ("release", ids[0], ids[0])
+        assert aliases.get(session, "triage", "production") == there
+
+
+def test_only_what_is_held_can_be_released(database: Database, ids: list[str]):
+    with pytest.raises(NotFoundError):
+        release(database)
+    move(database, ids[0], None)
+    with pytest.raises(InputError, match="Nobody holds"):
+        release(database)
+    move(database, ids[1], 1)
+    with pytest.raises(InputError, match="needs a reason"):
+        release(database, reason=" ")
+    assert held(database) is not None
+
+
+def test_an_override_is_not_the_decision_it_overrules(database: Database, ids: list[str]):
+    move(database, ids[0], None)
+    move(database, ids[1], 1, decision_id="d" * 64, kind="override")
+    with pytest.raises(ConflictError):
+        move(database, ids[1], 1, decision_id="d" * 64)
+
+
+def test_a_kind_nobody_knows_is_refused(database: Database, ids: list[str]):
+    with pytest.raises(IntegrityError):
+        move(database, ids[0], None, kind="whim")

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
-from resources.database.repositories import answers, journal, ledger, spending
+from resources.database.repositories import answers, call_references, journal, ledger, spending
 from resources.database.session import Database
 
 ROWS = 20_000
@@ -19,10 +19,12 @@ DAY = date(2026, 3, 1)
 SINCE = datetime(2026, 3, 1, tzinfo=UTC)
 UNTIL = SINCE + timedelta(days=1)
 
+HEX_ID = "abcdef00" * 4  # call number 18
 BIG_TABLES = ("calls", "attempts", "answers", "optimization_journal")
 
 QUERIES: dict[str, Callable[[Session], object]] = {
     "a call": lambda session: ledger.find_call(session, "call-17"),
+    "a call by the beginning of its id": lambda session: call_references.resolve_call_id(session, HEX_ID[:8]),
     "the attempts of a call": lambda session: ledger.attempts_of_call(session, "call-17"),
     "the calls of a row": lambda session: ledger.calls_of_row(session, "task-7", "row-17"),
     "the calls of a run": lambda session: ledger.calls_of_run(session, "run-17"),
@@ -51,7 +53,8 @@ def grown(database: Database) -> Database:
         time = f"to_timestamp({int(FIRST_DAY.timestamp())} + {seconds})"
         no, json = "false", "'[1]'::json"
     selections = {
-        "calls": "'call-' || i, NULL, 'serve', 'task-' || (i % 10), 'prompt-' || (i % 10), NULL, NULL, "
+        "calls": f"CASE WHEN i = 18 THEN '{HEX_ID}' ELSE 'call-' || i END, NULL, 'serve', "
+        "'task-' || (i % 10), 'prompt-' || (i % 10), NULL, NULL, "
         "'row-' || (i % 1000), 'run-' || (i % 1000), NULL, NULL, NULL, 'm', 'm', 'ok', NULL, "
         f"{no}, 1, 1, 1, 1, 0.1, {time}, {time}",
         "attempts": "'attempt-' || i, 'call-' || i, 1, 'm', "

@@ -15,7 +15,7 @@ from resources.database.repositories import budget_scopes
 from resources.database.session import Database, open_database
 from resources.database.tables import Base
 
-HEAD = "0002"
+HEAD = schema.head_revision()
 
 
 def test_upgrade_tells_where_it_came_from(empty_database: Database):
@@ -81,8 +81,8 @@ def test_absent_schema_names_the_mend(empty_database: Database):
 
 
 def test_older_schema_names_the_mend(database: Database, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(schema, "known_revisions", lambda: ("0003", HEAD))
-    with pytest.raises(SchemaVersionError, match=f"is on schema {HEAD}, this program needs 0003") as caught:
+    monkeypatch.setattr(schema, "known_revisions", lambda: ("next", HEAD))
+    with pytest.raises(SchemaVersionError, match=f"is on schema {HEAD}, this program needs next") as caught:
         schema.require_current(database)
     assert caught.value.mend == "run `promptory db upgrade`"
 
@@ -134,3 +134,22 @@ def test_threads_upgrade_at_once(empty_url: str):
 def _set_revision(database: Database, revision: str) -> None:
     with database.session() as session:
         session.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '{revision}'"))
+
+
+def test_older_moves_of_aliases_get_the_kind_they_were(empty_database: Database):
+    from alembic import command
+
+    schema.upgrade(empty_database)
+    with empty_database.engine.begin() as connection:
+        command.downgrade(schema._config(connection), "0001")
+    version = "'t', 'v', 1, 'n', '{}', NULL, 'author', '2026-11-22 12:00:00+00:00'"
+    moves = [("NULL", "NULL", "first"), ("'v'", "'d'", "gate"), ("'v'", "NULL", "hand")]
+    with empty_database.session() as session:
+        session.execute(text(f"INSERT INTO prompt_versions VALUES ({version})"))
+        for number, (before, decision, _) in enumerate(moves):
+            values = f"{number}, 't', 'production', {before}, 'v', 'me', 'because', {decision}"
+            session.execute(text(f"INSERT INTO alias_moves VALUES ({values}, '2026-11-22 12:00:00+00:00')"))
+    schema.upgrade(empty_database)
+    with empty_database.session(read_only=True) as session:
+        found = session.scalars(text("SELECT kind FROM alias_moves ORDER BY id")).all()
+    assert found == [kind for _, _, kind in moves]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -8,6 +10,7 @@ from domain.errors import InputError
 from domain.statistics.non_inferiority import non_inferiority_p_value
 
 MARGIN = 0.05
+TRIALS = int(os.environ.get("PROMPTORY_GATE_TRIALS", "40"))
 
 
 def p_value(differences: np.ndarray, seed: int = 0) -> float:
@@ -41,6 +44,15 @@ def test_a_true_loss_equal_to_the_margin_passes_with_probability_alpha_at_most(d
     trials = 200
     passed = sum(p_value(draw(random, n), seed) <= alpha for seed in range(trials))
     assert stats.binomtest(passed, trials, alpha, alternative="greater").pvalue > 0.001
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("draw", [losses_only, wins_and_losses, graded, rare_graded_losses])
+def test_a_true_loss_equal_to_the_margin_passes_no_more_often_than_alpha_at_full_scale(draw) -> None:
+    random, alpha = np.random.default_rng(11), 0.05
+    passed = sum(p_value(draw(random, 150), seed) <= alpha for seed in range(TRIALS))
+    assert stats.binomtest(passed, TRIALS, alpha, alternative="greater").pvalue > 0.001
 
 
 def test_enough_rows_show_that_an_equal_candidate_is_not_worse() -> None:

@@ -35,8 +35,20 @@ def optimize(
     optimized(task, as_json, verbose)
 
 
-def evaluate(task: TaskName, as_json: AsJson = False, verbose: Verbose = False) -> None:
+def evaluate(
+    task: TaskName,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print what the next look at the test split can show at all; ask nothing.")
+    ] = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
     """Compare candidates with production on the sealed test split, and promote the winner where the gate says so."""
+    if plan:
+        from orchestration.cli.views.gate_plan import planned as gate_planned
+
+        gate_planned(task, as_json)
+        return
     from orchestration.cli.views.runs import evaluated
 
     evaluated(task, as_json, verbose)

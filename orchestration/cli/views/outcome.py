@@ -14,6 +14,7 @@ from domain.dataset import DatasetVersion
 from domain.statistics.intervals import Interval
 from orchestration.cli.figures import interval, named, percent, score_values
 from orchestration.cli.screen import table
+from resources.compression.run import COMPRESS
 from resources.database.repositories import (
     aliases,
     dataset_versions,
@@ -162,7 +163,8 @@ def _arm(session: Session, decision: GateDecisionRecord, version_id: str) -> Arm
 
 def _optimization(session: Session, decision: GateDecisionRecord) -> OptimizationRunRecord | None:
     runs = optimization_runs.list_optimization_runs(session, decision.task, status="finished")
-    return next((run for run in runs if run.dataset_version_id == decision.dataset_version_id), None)
+    searched = (run for run in runs if run.optimizer.get("kind") != COMPRESS)
+    return next((run for run in searched if run.dataset_version_id == decision.dataset_version_id), None)
 
 
 def _random_draws(

@@ -8,14 +8,17 @@ from difflib import unified_diff
 
 from rich.console import Console
 from rich.text import Text
+from upath import UPath
 
 from domain.contracts import contract_section
 from domain.prompt import PromptVersion
 from orchestration.cli.figures import named, score, score_values
 from orchestration.cli.opening import current_database
 from orchestration.cli.screen import emit, facts
+from orchestration.cli.views.comparison import difference_text
 from orchestration.cli.views.prompts import step_demonstrations
 from orchestration.environments import Environment
+from resources.comparison.stored import compare_stored
 from resources.database.repositories import evaluations, prompt_versions
 
 STYLES = (("+++", "bold"), ("---", "bold"), ("@@", "cyan"), ("+", "green"), ("-", "red"))
@@ -24,18 +27,22 @@ SPLITS = ("dev", "test")
 
 def compared(task: str, old: str, new: str, as_json: bool) -> None:
     """The diff of all texts, and both scores where there are any."""
-    with current_database(Environment.read()) as database, database.session(read_only=True) as session:
+    environment = Environment.read()
+    with current_database(environment) as database, database.session(read_only=True) as session:
         records = [prompt_versions.get(session, task, reference) for reference in (old, new)]
         scores = [
             {split: evaluations.latest(session, task, prompt_version_id=record.id, split=split) for split in SPLITS}
             for record in records
         ]
+        found = compare_stored(database, UPath(environment.storage_root), task, records[0].id, records[1].id)
     names = [named(record) for record in records]
     lines = _diff(names[0], names[1], records[0].prompt, records[1].prompt)
     value = {
         "task": task,
         "a": {"version": records[0].version, "id": records[0].id, "scores": _scores(scores[0])},
         "b": {"version": records[1].version, "id": records[1].id, "scores": _scores(scores[1])},
+        "difference": found.figures.paired.as_dict() if found.figures else None,
+        "split": found.split,
         "diff": lines,
     }
 
@@ -46,6 +53,9 @@ def compared(task: str, old: str, new: str, as_json: bool) -> None:
             console.print(f"{names[0]} and {names[1]} are the same version.")
         for name, held in zip(names, scores, strict=True):
             console.print(facts({f"{name} on {split}": score(held[split]) for split in SPLITS}))
+        if lines and found.figures:
+            console.print(f"The change: {difference_text(found)}.")
+            console.print(f"Which rows flipped: promptory prompt compare {task} {old} {new} --html comparison.html")
 
     emit(as_json, value, show)
 

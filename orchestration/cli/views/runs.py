@@ -90,10 +90,13 @@ def evaluated(task: str, as_json: bool, verbose: bool) -> None:
     environment = Environment.read()
     report, effort = run(environment, task, EVALUATE, as_json=as_json, verbose=verbose)
     outcome = outcome_of(environment, task, report)
-    value = {**_heading(task, report), **outcome.values(), "effort": effort.values()}
+    page = report.metadata["evaluation"].get("report")
+    value = {**_heading(task, report), **outcome.values(), "report": page, "effort": effort.values()}
 
     def show(console: Console) -> None:
         outcome.show(console)
+        if page is not None:
+            console.print(f"Side by side: {page}", soft_wrap=True)
         effort.show(console)
 
     emit(as_json, value, show)

@@ -8,9 +8,11 @@ from typing import Any
 import yaml
 from rich.console import Console
 from rich.syntax import Syntax
+from upath import UPath
 
 from domain.dataset import DatasetVersion
 from domain.errors import PromptoryError
+from domain.gate_plan import GatePlan
 from orchestration.cli.failures import show_error
 from orchestration.cli.figures import named, score, score_values
 from orchestration.cli.opening import database_if_any, open_catalog
@@ -18,10 +20,12 @@ from orchestration.cli.screen import emit, facts, table
 from orchestration.environments import Environment
 from resources.catalog.catalog import CatalogEntry
 from resources.database.repositories import aliases, dataset_versions, evaluations, prompt_versions
+from resources.database.repositories.aliases import AliasMoveRecord
 from resources.database.repositories.evaluations import EvaluationRecord
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.database.session import Database
-from resources.evaluation.promote import PRODUCTION
+from resources.evaluation.plan import plan_next_look
+from resources.evaluation.promote import PRODUCTION, hold_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Stored:
     dataset: DatasetVersion | None = None
     production: PromptVersionRecord | None = None
     score: EvaluationRecord | None = None
+    held: AliasMoveRecord | None = None
 
 
 def listed(as_json: bool) -> None:
@@ -52,17 +57,29 @@ def shown(task: str, as_json: bool) -> None:
     entry = open_catalog(environment).get(task)
     with database_if_any(environment) as database:
         stored = _stored(database, task)
+        plan = _plan(database, environment, entry, stored)
     specification = entry.task.model_dump(mode="json")
     value = {**_values(entry, stored), "spec_id": entry.task.spec_id, "specification": specification}
+    value["gate_plan"] = plan.as_dict() if plan else None
 
     def show(console: Console) -> None:
         summary = _values(entry, stored)
         summary.update(dataset=_dataset(stored), production=_production(stored), score=score(stored.score))
+        summary["held_by"] = hold_text(stored.held) if stored.held else "nobody; the gate moves production"
+        if plan is not None:
+            summary["test split"] = " ".join(plan.sentences)
         console.print(facts(summary))
         text = yaml.safe_dump(specification, sort_keys=False, allow_unicode=True, width=100)
         console.print(Syntax(text, "yaml", background_color="default", word_wrap=True))
 
     emit(as_json, value, show)
+
+
+def _plan(database: Database | None, environment: Environment, entry: CatalogEntry, stored: Stored) -> GatePlan | None:
+    if database is None or stored.dataset is None:
+        return None
+    with database.session(read_only=True) as session:
+        return plan_next_look(session, UPath(environment.storage_root), entry.task, stored.dataset)
 
 
 def _stored(database: Database | None, task: str) -> Stored:
@@ -72,7 +89,8 @@ def _stored(database: Database | None, task: str) -> Stored:
         alias = aliases.find(session, task, PRODUCTION)
         production = prompt_versions.find(session, task, alias.prompt_version_id) if alias else None
         seen = evaluations.latest(session, task, prompt_version_id=production.id, split="test") if production else None
-        return Stored(dataset_versions.latest(session, task), production, seen)
+        held = aliases.hold(session, task, PRODUCTION)
+        return Stored(dataset_versions.latest(session, task), production, seen, held)
 
 
 def _values(entry: CatalogEntry, stored: Stored) -> dict[str, Any]:
@@ -89,6 +107,7 @@ def _values(entry: CatalogEntry, stored: Stored) -> dict[str, Any]:
         "dataset": {"version": dataset.version, "id": dataset.id, "rows": dataset.rows} if dataset else None,
         "production": {"version": production.version, "id": production.id} if production else None,
         "score": score_values(stored.score),
+        "held_by": stored.held.moved_by if stored.held else None,
     }
 
 

@@ -9,11 +9,12 @@ from datetime import datetime
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
+from domain.alias_moves import MoveKind, is_held
 from domain.errors import ConflictError, InputError, NotFoundError
 from domain.identity import short_id
 from resources.database.insert_ignore import insert_ignore
 from resources.database.locks import lock_until_commit
-from resources.database.repositories.records import read, select_record
+from resources.database.repositories.records import AnySelect, read, select_record
 from resources.database.repositories.references import is_version_number
 from resources.database.tables import AliasMoveRow, AliasRow, PromptVersionRow
 
@@ -33,12 +34,20 @@ class AliasRecord:
 
 @dataclass(frozen=True, slots=True)
 class AliasMoveRecord:
-    """One move. `from_id` is None for the first; `decision_id` is the gate's, None for a move by hand."""
+    """One entry of an alias's history: the audit of who pointed it where, and why.
 
+    Attributes:
+        id: grows with every entry, of any alias.
+        from_id: None for the first.
+        decision_id: of a `gate` move the decision it carries out; of an `override` the one it overrules, if any.
+    """
+
+    id: int
     task: str
     alias: str
     from_id: str | None
     to_id: str
+    kind: MoveKind
     moved_by: str
     reason: str
     decision_id: str | None
@@ -86,10 +95,12 @@ def move(
     reason: str,
     now: datetime,
     decision_id: str | None = None,
+    kind: MoveKind | None = None,
 ) -> AliasRecord:
     """Point `alias` at `to_id`, if it is still at `expected_revision` (None: if it does not exist yet).
 
-    Repeating a decision that moved the alias last changes nothing and returns the alias as it is.
+    Without a `kind` it is the `first` where the alias does not exist yet, the `gate`'s where there is a decision, else
+    by `hand`. Repeating a decision that moved the alias last changes nothing and returns the alias as it is.
 
     Raises:
         ConflictError: somebody else moved or made the alias first.
@@ -109,6 +120,7 @@ def move(
             alias=alias,
             from_id=None if current is None else current.prompt_version_id,
             to_id=to_id,
+            kind=kind or _kind_of(expected_revision, decision_id),
             moved_by=moved_by,
             reason=reason,
             decision_id=decision_id,
@@ -118,12 +130,50 @@ def move(
     return AliasRecord(task, alias, to_id, (expected_revision or 0) + 1, now)
 
 
+def hold(session: Session, task: str, alias: str) -> AliasMoveRecord | None:
+    """The person's move that the gate must leave alone; None where the gate may move the alias."""
+    newest = _moves(task, alias).limit(1)
+    found = [read(AliasMoveRecord, row) for row in session.execute(newest)]
+    return found[0] if is_held(found) else None
+
+
+def release(session: Session, task: str, alias: str, *, released_by: str, reason: str, now: datetime) -> AliasRecord:
+    """End a person's hold; the alias stays where it is.
+
+    Raises:
+        NotFoundError: the task has no such alias.
+        InputError: nobody holds it, or the reason is empty.
+    """
+    if not reason.strip():
+        raise InputError("A release needs a reason.", field="reason")
+    lock_until_commit(session, "aliases", task, alias)
+    current = get(session, task, alias)
+    if hold(session, task, alias) is None:
+        raise InputError(
+            f"Nobody holds alias {alias!r} of task {task!r}.", field="alias", mend="The gate may move it already."
+        )
+    points_at = current.prompt_version_id
+    entry = {"task": task, "alias": alias, "from_id": points_at, "to_id": points_at, "kind": "release"}
+    session.execute(insert(AliasMoveRow).values(**entry, moved_by=released_by, reason=reason, moved_at=now))
+    return current
+
+
 def history(session: Session, task: str, alias: str | None = None) -> list[AliasMoveRecord]:
     """The moves of one alias, or of all the task's, newest first."""
+    return [read(AliasMoveRecord, row) for row in session.execute(_moves(task, alias))]
+
+
+def _moves(task: str, alias: str | None) -> AnySelect:
     query = select_record(AliasMoveRow, AliasMoveRecord).where(AliasMoveRow.task == task)
     if alias is not None:
         query = query.where(AliasMoveRow.alias == alias)
-    return [read(AliasMoveRecord, row) for row in session.execute(query.order_by(AliasMoveRow.id.desc()))]
+    return query.order_by(AliasMoveRow.id.desc())
+
+
+def _kind_of(expected_revision: int | None, decision_id: str | None) -> MoveKind:
+    if expected_revision is None:
+        return "first"
+    return "hand" if decision_id is None else "gate"
 
 
 def _check(session: Session, task: str, alias: str, to_id: str, reason: str) -> None:
@@ -145,7 +195,7 @@ def _was_moved_by(session: Session, current: AliasRecord, decision_id: str | Non
     if decision_id is None:
         return False
     moves = history(session, current.task, current.alias)
-    return bool(moves) and moves[0].decision_id == decision_id
+    return bool(moves) and moves[0].kind == "gate" and moves[0].decision_id == decision_id
 
 
 def _swap(session: Session, task: str, alias: str, to_id: str, expected_revision: int | None, now: datetime) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from domain.dataset import DatasetVersion
 from resources.database.locks import lock_until_commit
 from resources.database.repositories.records import AnyRow, AnySelect
-from resources.database.repositories.references import find_version_id, not_found
+from resources.database.repositories.references import find_version_id, id_range, not_found
 from resources.database.tables import DatasetVersionRow
 
 
@@ -30,7 +30,7 @@ def register(
 ) -> DatasetVersion:
     """Store a version under the task's next number; one that is there already is returned as it was stored."""
     lock_until_commit(session, "dataset_versions", task)
-    known = _find(session, task, version_id)
+    known = find(session, task, version_id)
     if known is not None:
         return known
     highest = session.scalar(select(func.max(DatasetVersionRow.version)).where(DatasetVersionRow.task == task))
@@ -50,6 +50,14 @@ def register(
     return get(session, task, version_id)
 
 
+def find(session: Session, task: str, version_id: str) -> DatasetVersion | None:
+    """The version with exactly that id."""
+    row = session.execute(
+        _select().where(DatasetVersionRow.task == task, DatasetVersionRow.id == version_id)
+    ).one_or_none()
+    return None if row is None else _read(row)
+
+
 def get(session: Session, task: str, reference: str) -> DatasetVersion:
     """The version named by its number (`3`, `v3`), its id, or at least 6 first digits of the id.
 
@@ -58,10 +66,19 @@ def get(session: Session, task: str, reference: str) -> DatasetVersion:
         InputError: it is the beginning of several ids.
     """
     version_id = find_version_id(session, DatasetVersionRow, task, reference)
-    found = _find(session, task, version_id) if version_id else None
+    found = find(session, task, version_id) if version_id else None
     if found is None:
         raise not_found(session, DatasetVersionRow, "dataset version", task, reference)
     return found
+
+
+def find_anywhere(session: Session, reference: str) -> list[DatasetVersion]:
+    """The versions of any task whose id is `reference`, or begins with it (6 digits or more); by task and number."""
+    within = id_range(DatasetVersionRow, reference)
+    if within is None:
+        return []
+    rows = session.execute(_select().where(within).order_by(DatasetVersionRow.task, DatasetVersionRow.version))
+    return [_read(row) for row in rows]
 
 
 def latest(session: Session, task: str) -> DatasetVersion | None:
@@ -75,13 +92,6 @@ def list_dataset_versions(session: Session, task: str) -> list[DatasetVersion]:
     """All versions of the task, newest first."""
     rows = session.execute(_select().where(DatasetVersionRow.task == task).order_by(DatasetVersionRow.version.desc()))
     return [_read(row) for row in rows]
-
-
-def _find(session: Session, task: str, version_id: str) -> DatasetVersion | None:
-    row = session.execute(
-        _select().where(DatasetVersionRow.task == task, DatasetVersionRow.id == version_id)
-    ).one_or_none()
-    return None if row is None else _read(row)
 
 
 def _select() -> AnySelect:

@@ -81,9 +81,13 @@ def latest(session: Session, task: str) -> GateDecisionRecord | None:
     return found[0] if found else None
 
 
-def list_gate_decisions(session: Session, task: str, *, limit: int | None = None) -> list[GateDecisionRecord]:
-    """The task's decisions, newest first."""
+def list_gate_decisions(
+    session: Session, task: str, *, candidate_id: str | None = None, limit: int | None = None
+) -> list[GateDecisionRecord]:
+    """The task's decisions, or those about one candidate, newest first."""
     query = _select().where(GateDecisionRow.task == task)
+    if candidate_id is not None:
+        query = query.where(GateDecisionRow.candidate_id == candidate_id)
     query = query.order_by(GateDecisionRow.created_at.desc(), GateDecisionRow.id).limit(limit)
     return [read(GateDecisionRecord, row) for row in session.execute(query)]
 

@@ -17,6 +17,7 @@ from resources.database.repositories.records import AnyRow, select_record
 from resources.database.tables import OptimizationRunRow
 
 RunStatus = Literal["running", "paused", "finished"]
+RunRole = Literal["result", "reference", "candidate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,17 @@ class OptimizationRunRecord:
     candidates: tuple[dict[str, Any], ...]
     started_at: datetime
     finished_at: datetime | None
+
+    def role_of(self, prompt_version_id: str) -> RunRole | None:
+        """What that version is to this run; None: nothing it made. The version it started from it did not make."""
+        if prompt_version_id == self.prompt_version_id:
+            return None
+        if prompt_version_id == self.result_prompt_version_id:
+            return "result"
+        if prompt_version_id in self.reference_prompt_version_ids:
+            return "reference"
+        tried = {one.get("prompt_version_id") for one in self.candidates}
+        return "candidate" if prompt_version_id in tried else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +163,20 @@ def list_optimization_runs(
         query = query.where(OptimizationRunRow.status == status)
     query = query.order_by(OptimizationRunRow.started_at.desc(), OptimizationRunRow.id).limit(limit)
     return [_read(row) for row in session.execute(query)]
+
+
+def runs_that_made(session: Session, task: str, prompt_version_id: str) -> list[OptimizationRunRecord]:
+    """The task's runs that ended in that version, oldest first; failing that, those that drew or tried it.
+
+    A run that ended in the very version it started from did not make it.
+    """
+    query = select_record(OptimizationRunRow, OptimizationRunRecord).where(
+        OptimizationRunRow.task == task, OptimizationRunRow.prompt_version_id != prompt_version_id
+    )
+    oldest = query.order_by(OptimizationRunRow.started_at, OptimizationRunRow.id)
+    ended_in_it = oldest.where(OptimizationRunRow.result_prompt_version_id == prompt_version_id)
+    found = [_read(row) for row in session.execute(ended_in_it)]
+    return found or [run for run in map(_read, session.execute(oldest)) if run.role_of(prompt_version_id)]
 
 
 def _change_unfinished(session: Session, run_id: str, values: dict[str, Any]) -> bool:

@@ -42,6 +42,11 @@ def find_version_id(session: Session, table: VersionTable, task: str, reference:
     return _by_prefix(session, table, task, reference)
 
 
+def id_range(table: VersionTable, reference: str) -> ColumnElement[bool] | None:
+    """The condition for ids that are or begin with `reference`; None where it is not the beginning of an id."""
+    return _starts_with(table, reference) if _HEX.fullmatch(reference) else None
+
+
 def not_found(
     session: Session, table: VersionTable, kind: str, task: str, reference: str, aliases: list[str] | None = None
 ) -> NotFoundError:

@@ -84,7 +84,7 @@ class AliasRow(Base):
 
 
 class AliasMoveRow(Base):
-    """Every move an alias ever made, with who and why."""
+    """Every move an alias ever made, with who and why; a `release` moves nothing, it ends a person's hold."""
 
     __tablename__ = "alias_moves"
 
@@ -93,6 +93,7 @@ class AliasMoveRow(Base):
     alias: Mapped[str] = mapped_column(String(50))
     from_id: Mapped[str | None] = mapped_column(String(64))
     to_id: Mapped[str] = mapped_column(String(64))
+    kind: Mapped[str] = mapped_column(String(20))
     moved_by: Mapped[str] = mapped_column(String(200))
     reason: Mapped[str] = mapped_column(Text)
     decision_id: Mapped[str | None] = mapped_column(String(64))
@@ -100,5 +101,6 @@ class AliasMoveRow(Base):
 
     __table_args__ = (
         ForeignKeyConstraint(["task", "to_id"], ["prompt_versions.task", "prompt_versions.id"]),
+        CheckConstraint("kind IN ('first', 'gate', 'hand', 'override', 'rollback', 'release')", name="kind"),
         Index("ix_alias_moves_task_alias", "task", "alias"),
     )

@@ -30,7 +30,10 @@ class OptimizationRunRow(Base):
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
-    __table_args__ = (Index("ix_optimization_runs_task_started_at", "task", "started_at"),)
+    __table_args__ = (
+        Index("ix_optimization_runs_task_started_at", "task", "started_at"),
+        Index("ix_optimization_runs_task_result_prompt_version_id", "task", "result_prompt_version_id"),
+    )
 
 
 class JournalEntryRow(Base):

@@ -1,0 +1,1 @@
+"""Looking for a cheaper prompt that is not worse."""

@@ -1,0 +1,46 @@
+"""Quality against cost, as a picture."""
+
+from __future__ import annotations
+
+from upath import UPath
+
+from resources.compression.run import Compression
+from resources.storage.atomic import write_atomically
+
+INK, HIGHLIGHT, PALE = "#2b3a55", "#2a9d8f", "#a9b4c6"
+
+
+def draw_front(found: Compression, path: UPath) -> UPath:
+    """Write an SVG of all trials on dev with the front through the best of them; gives `path`.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    chosen = found.chosen.id if found.chosen else None
+    front = found.front
+    axes.plot([_cost(one.cost_nano_usd) for one in front], [100 * one.score for one in front], color=HIGHLIGHT)
+    for position, one in enumerate(found.trials):
+        on_front = one in front
+        colour = INK if position == 0 else HIGHLIGHT if on_front else PALE
+        size = 11 if one.prompt_version_id == chosen else 7
+        axes.plot([_cost(one.cost_nano_usd)], [100 * one.score], "o", color=colour, markersize=size)
+        if on_front or position == 0:
+            label = "production" if position == 0 else one.change
+            place = (_cost(one.cost_nano_usd), 100 * one.score)
+            offset, side = ((-6, -12), "right") if position == 0 else ((6, -10), "left")
+            axes.annotate(label, place, offset, textcoords="offset points", fontsize=8, ha=side)
+    axes.set_xlabel("cost of the dev split, USD")
+    axes.set_ylabel("score on dev, %")
+    axes.set_title("Quality against cost", loc="left", fontsize=11)
+    for border in ("top", "right"):
+        axes.spines[border].set_visible(False)
+    write_atomically(path, lambda stream: figure.savefig(stream, format="svg", facecolor="white"))
+    return path
+
+
+def _cost(nano_usd: int) -> float:
+    return nano_usd / 1e9
