@@ -86,7 +86,6 @@ def _compile(material: Material, calls: RunCalls, board: ScoreBoard) -> PromptVe
 
     try:
         chosen = compile_prompt(material, calls, board)
-        calls.check()  # an optimizer may have swallowed what made a call fail
     except BaseException as error:
         calls.halt(error)
         raise

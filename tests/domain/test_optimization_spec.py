@@ -12,8 +12,8 @@ from domain.optimization import (
     RandomSearchSpec,
     check_optimizer,
     optimization_run_id,
-    planned_calls,
 )
+from domain.optimization_plan import planned_calls
 
 METRIC: dict[str, Any] = {"kind": "exact_match", "ignore_case": True}
 
@@ -76,7 +76,7 @@ def test_plans_grow_with_rows_candidates_and_predictors() -> None:
     assert planned_calls(RandomSearchSpec(candidates=5), 20, 20) > small
     assert planned_calls(RandomSearchSpec(candidates=4), 21, 20) > small
     assert planned_calls(RandomSearchSpec(candidates=4), 20, 21) > small
-    assert planned_calls(RandomSearchSpec(candidates=4), 20, 20, predictors=2) == 2 * small
+    assert planned_calls(RandomSearchSpec(candidates=4), 20, 20, steps=2) == 2 * small
 
 
 def test_dev_rows_cap_the_plan_and_never_raise_it() -> None:

@@ -11,7 +11,8 @@ from upath import UPath
 
 from domain.dataset import Row, Split
 from domain.errors import InputError
-from domain.optimization import LabeledFewShotSpec, MiproV2Spec, OptimizerSpec, planned_calls
+from domain.optimization import MiproV2Spec, OptimizerSpec
+from domain.optimization_plan import planned_calls, planned_stages
 from domain.parsing import format_output
 from domain.pricing import nano_to_usd, reserve_nano_usd, usd_to_nano
 from domain.prompt import Demonstration, PromptStep
@@ -113,9 +114,7 @@ def _token_bound(task: Task, step: PromptStep, optimizer: OptimizerSpec, rows: S
 
 
 def _demonstrations(optimizer: OptimizerSpec) -> int:
-    if isinstance(optimizer, LabeledFewShotSpec):
-        return optimizer.demonstrations
-    return max(optimizer.max_labeled, optimizer.max_bootstrapped)
+    return max(stage.demonstrations for stage in planned_stages(optimizer, 512, 1))
 
 
 def _values(plan: Plan) -> dict[str, Any]:
