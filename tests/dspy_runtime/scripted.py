@@ -38,6 +38,7 @@ CONTRACT = ChoiceContract(choices=list(LABELS))
 FIELD_MARK = "[[ ## "
 JSON_MARK = "Respond with a JSON object"
 THREADS = 4
+COST_NANO_USD = 5
 RUN_ID = "r" * 64
 
 # Every optimizer that asks something, at a small scale.
@@ -158,7 +159,10 @@ def last_line(text: str) -> str:
 
 def completion(text: str, number: int, model: str, finish_reason: FinishReason = "stop") -> Completion:
     usage = Usage(input_tokens=7, output_tokens=3)
-    return Completion(text, "ok", f"call-{number}", model, usage, 5, 0.0, 1, finish_reason=finish_reason)
+    cost = COST_NANO_USD
+    return Completion(
+        text, "ok", f"call-{number}", model, usage, cost, 0.0, 1, origin_cost_nano_usd=cost, finish_reason=finish_reason
+    )
 
 
 class MemoryJournal:
