@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from domain.contracts import ChoiceContract
@@ -176,6 +177,13 @@ class MemoryJournal:
 
     def put(self, run_id: str, key: str, answer: dict[str, Any]) -> None:
         self.answers.setdefault(key, answer)
+
+
+@cache
+def undisturbed(kind: str) -> tuple[ScriptedModel, OptimizationResult]:
+    """The run of `SEARCHES`' optimizer of that kind, made once per process, and the model it asked."""
+    model = ScriptedModel()
+    return model, run(next(spec for spec in SEARCHES if spec.kind == kind), model)
 
 
 def run(

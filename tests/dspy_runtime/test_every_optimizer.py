@@ -6,13 +6,23 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from dspy_runtime.scripted import SEARCHES, ScriptedModel, is_proposal, make_rows, run
+from dspy_runtime.scripted import (
+    SEARCHES,
+    ScriptedModel,
+    is_proposal,
+    make_rows,
+    metric,
+    run,
+    ticket_prompt,
+    undisturbed,
+)
 from dspy_runtime.test_planned_run import two_steps
 
 from domain.dataset import Split
-from domain.errors import OutputParseError
+from domain.errors import InputError, OutputParseError
 from domain.optimization import (
     BootstrapFewShotSpec,
     ChainSpec,
@@ -21,7 +31,13 @@ from domain.optimization import (
     MiproV2Spec,
     OptimizerSpec,
     SimbaSpec,
+    gepa_rows,
 )
+from resources.dspy_runtime.dspy_import import dspy
+from resources.dspy_runtime.halting import OptimizationHalted
+from resources.dspy_runtime.metric import RowMetric
+from resources.dspy_runtime.program import ProgramPlan, StepPrediction
+from resources.dspy_runtime.scoreboard import ScoreBoard
 from resources.llm.types import Request
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +53,7 @@ def with_threads(spec: OptimizerSpec, threads: int) -> OptimizerSpec:
 
 @KINDS
 def test_it_beats_the_prompt_it_starts_from(spec: OptimizerSpec) -> None:
-    result = run(spec, ScriptedModel())
+    _, result = undisturbed(spec.kind)
     assert result.best_dev_score is not None
     assert result.baseline_dev_score is not None
     assert result.best_dev_score > result.baseline_dev_score
@@ -46,7 +62,7 @@ def test_it_beats_the_prompt_it_starts_from(spec: OptimizerSpec) -> None:
 
 @KINDS
 def test_threads_do_not_change_the_result(spec: OptimizerSpec) -> None:
-    results = [run(with_threads(spec, threads), ScriptedModel()) for threads in (1, 8)]
+    results = [run(with_threads(spec, 1), ScriptedModel()), undisturbed(spec.kind)[1]]
     assert results[0].best.id == results[1].best.id
     assert [one.prompt.id for one in results[0].candidates] == [one.prompt.id for one in results[1].candidates]
 
@@ -58,8 +74,7 @@ def test_a_seed_is_a_search_of_its_own(spec: OptimizerSpec) -> None:
     seeded = spec.model_copy(update={"seed": 5})
     if isinstance(spec, ChainSpec):
         seeded = spec.model_copy(update={"stages": tuple(one.model_copy(update={"seed": 5}) for one in spec.stages)})
-    first, second = ScriptedModel(), ScriptedModel()
-    run(spec, first)
+    first, second = undisturbed(spec.kind)[0], ScriptedModel()
     run(seeded, second)
     assert {one.messages for one in first.requests} != {one.messages for one in second.requests}
 
@@ -183,3 +198,29 @@ def test_stages_of_a_chain_are_scored_on_the_same_rows() -> None:
     result = run(ChainSpec(stages=stages, dev_rows=110), model, dev=make_rows(Split.DEV, 120))
     assert result.dev_rows == 100, "MIPROv2 takes no more, so nobody does"
     assert len({context.row_id for context in model.contexts if (context.row_id or "").startswith("dev")}) == 100
+
+
+@pytest.mark.parametrize(("auto", "steps", "dev_rows"), [("light", 1, 40), ("medium", 2, 100), ("heavy", 3, 7)])
+def test_gepas_allowance_is_the_one_dspy_reckons(auto: Any, steps: int, dev_rows: int) -> None:
+    candidates = {"light": 6, "medium": 12, "heavy": 18}[auto]
+    theirs = dspy.GEPA(metric=lambda *_: 0.0, auto=auto, instruction_proposer=lambda **_: {})
+    assert gepa_rows(GepaSpec(auto=auto), dev_rows, steps) == theirs.auto_budget(steps, candidates, dev_rows)
+
+
+def test_an_allowance_that_the_first_scoring_uses_up_is_refused() -> None:
+    model = ScriptedModel()
+    with pytest.raises(InputError, match="20 rows in all and needs 20"):
+        run(GepaSpec(max_rows=20), model)
+    assert model.requests == []
+
+
+def test_a_dev_rows_expected_answer_is_never_put_into_words() -> None:
+    prompt = ticket_prompt()
+    plan = ProgramPlan(prompt)
+    rows_metric = RowMetric(metric(), plan, ScoreBoard(["dev-0"], lambda: None))
+    train, dev = (make_rows(split, 1) for split in (Split.TRAIN, Split.DEV))
+    [seen], [hidden] = rows_metric.train_examples(train), rows_metric.dev_examples(dev)
+    given = StepPrediction(plan.fields.label, "postage", prompt, None)
+    assert "Expected: " in rows_metric.explained(seen, given).feedback
+    with pytest.raises(OptimizationHalted):
+        rows_metric.explained(hidden, given)

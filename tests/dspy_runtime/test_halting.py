@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from dspy_runtime.scripted import SEARCHES, THREADS, MemoryJournal, ScriptedModel, run, ticket_prompt
+from dspy_runtime.scripted import SEARCHES, THREADS, MemoryJournal, ScriptedModel, run, ticket_prompt, undisturbed
 
 from domain.errors import StateUnavailableError, UnansweredError
 from domain.optimization import BootstrapFewShotSpec, OptimizerSpec, RandomSearchSpec
@@ -39,9 +39,7 @@ def refusal(reason: str) -> UnansweredError:
 
 def asked(spec: OptimizerSpec) -> int:
     """How many calls an undisturbed run makes."""
-    model = ScriptedModel()
-    run(spec, model)
-    return len(model.requests)
+    return len(undisturbed(spec.kind)[0].requests)
 
 
 @pytest.mark.parametrize("spec", SEARCHES, ids=lambda spec: spec.kind)
@@ -83,9 +81,8 @@ def test_a_run_cut_short_stays_cut_short(spec: OptimizerSpec, share: float) -> N
     ids=str,
 )
 def test_any_other_refusal_pauses_the_run(spec: OptimizerSpec, reason: str) -> None:
-    whole = ScriptedModel()
-    uninterrupted = run(spec, whole)
-    answers = len(whole.requests) // 2
+    _, uninterrupted = undisturbed(spec.kind)
+    answers = asked(spec) // 2
     journal = MemoryJournal()
     model = Refusing(answers, refusal(reason))
     with pytest.raises(UnansweredError) as caught:
