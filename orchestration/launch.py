@@ -108,6 +108,13 @@ def _failure(result: dg.ExecuteInProcessResult, log: Path) -> RunFailedError:
     for event in result.all_events:
         if event.event_type != dg.DagsterEventType.STEP_FAILURE:
             continue
+        if _is_interrupt(event.step_failure_data):
+            return RunFailedError(
+                f"{event.step_key} was interrupted",
+                run_id=result.run_id,
+                mend="run it again: it goes on where it stopped.",
+                interrupted=True,
+            )
         told = event.step_failure_data.user_failure_data
         if told is not None and "problem" in told.metadata:
             parts = {name: str(value.value) for name, value in told.metadata.items()}
@@ -124,6 +131,11 @@ def _failure(result: dg.ExecuteInProcessResult, log: Path) -> RunFailedError:
         problem = f"{event.step_key} failed: {cause.message.strip() if cause else event.message}"
         return RunFailedError(problem, run_id=result.run_id, mend=_look(log))
     return RunFailedError("the run failed before its first step", run_id=result.run_id, mend=_look(log))
+
+
+def _is_interrupt(failure: Any) -> bool:
+    """A signal (Ctrl-C, SIGTERM, the UI's terminate) ended the step; Dagster exports no name for that source."""
+    return failure.error_source is not None and failure.error_source.name == "INTERRUPT"
 
 
 def _look(log: Path) -> str:

@@ -37,7 +37,7 @@ class RunReport:
 
 
 class RunFailedError(PromptoryError):
-    """A run failed; `run_id` is its id in Dagster's UI."""
+    """A run failed; `run_id` is its id in Dagster's UI, `interrupted` says that a signal ended it."""
 
     def __init__(
         self,
@@ -48,8 +48,10 @@ class RunFailedError(PromptoryError):
         row: int | None = None,
         field: str | None = None,
         mend: str | None = None,
+        interrupted: bool = False,
     ) -> None:
         self.run_id = run_id
+        self.interrupted = interrupted
         super().__init__(problem, file=file, row=row, field=field, mend=mend)
 
     def as_dict(self) -> dict[str, str | int | None]:

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
-from assets.presentation.charts import ScoreBar, score_chart
+from assets.presentation.charts import ScoreBar, scatter_chart, score_chart
 from assets.presentation.tables import dollars, markdown_table, percent
 from assets.prompts.metadata import prompt_metadata
 from domain.identity import short_id
+from domain.optimization_plan import Range
+from domain.prompt_text import prompt_diff
 from resources.database.repositories.effort import RunEffort
 from resources.database.repositories.optimization_runs import OptimizationRunRecord
 from resources.database.repositories.prompt_versions import PromptVersionRecord
+from resources.optimization.plan import ASSUMPTION, RunPlan
+
+SHOWN_CANDIDATES = 30
+SHOWN_DIFF_LINES = 400
 
 
 def run_metadata(
-    record: OptimizationRunRecord, result: PromptVersionRecord, parent: PromptVersionRecord, effort: RunEffort
+    record: OptimizationRunRecord,
+    result: PromptVersionRecord,
+    parent: PromptVersionRecord,
+    effort: RunEffort,
+    plan: RunPlan,
 ) -> dict[str, Any]:
-    """Result, candidates, the prompt that won, and what the run took since it began, in however many processes.
+    """Result, candidates, plan, the prompt that won beside its parent, and what the run took in all its processes.
 
     What it took now, and not in a former process, comes from the resource.
     """
     duration = (record.finished_at - record.started_at).total_seconds() if record.finished_at else 0.0
+    ranked = sorted(record.candidates, key=lambda one: -(one["dev_score"] or 0.0))
     metadata: dict[str, Any] = {
         "run_id": record.id,
         "optimizer": record.optimizer,
@@ -34,37 +46,98 @@ def run_metadata(
         "run_tokens": effort.input_tokens + effort.output_tokens,
         "run_cost_usd": dollars(effort.cost_nano_usd),
         "duration_s": round(duration, 3),
-        "candidates": dg.MetadataValue.md(_candidate_table(record)),
-        "chart": dg.MetadataValue.md(_chart(record)),
+        "plan": dg.MetadataValue.md(_plan_table(plan)),
+        "candidates": dg.MetadataValue.md(_candidate_table(ranked, record.result_prompt_version_id)),
+        "chart": dg.MetadataValue.md(_chart(ranked[:SHOWN_CANDIDATES], record.result_prompt_version_id)),
+        "diff": dg.MetadataValue.md(_diff(parent, result)),
         **prompt_metadata(result.prompt),
     }
     if record.dev_score is not None:
         metadata["dev_score"] = record.dev_score
+        metadata["score_vs_cost"] = dg.MetadataValue.md(_score_against_cost(ranked))
     return metadata
 
 
-def _candidate_table(record: OptimizationRunRecord) -> str:
+def _plan_table(plan: RunPlan) -> str:
     rows = [
-        [number, short_id(one["prompt_version_id"]), one["kind"], one["demonstrations"], _score(one["dev_score"])]
-        for number, one in enumerate(record.candidates, start=1)
+        [line.stage, line.purpose, line.model, _figures(line.calls), _figures(line.tokens), _money(line.cost)]
+        for line in plan.lines
     ]
-    return markdown_table(["", "prompt version", "differs in", "demonstrations", "score on dev"], rows)
+    header = ["stage", "calls of", "model", "calls", "tokens", "dollars"]
+    return f"{markdown_table(header, rows)}\n\n{plan.sentence()}\n\n{ASSUMPTION}"
 
 
-def _chart(record: OptimizationRunRecord) -> str:
+def _figures(figures: Range) -> str:
+    return f"{figures.expected:,} ≤ {figures.at_most:,}"
+
+
+def _money(cost: Range | None) -> str:
+    return "no known price" if cost is None else f"{dollars(cost.expected):.4f} ≤ {dollars(cost.at_most):.4f}"
+
+
+def _candidate_table(ranked: Sequence[dict[str, Any]], winner: str | None) -> str:
+    rows = [
+        [
+            "★" if one["prompt_version_id"] == winner else number,
+            short_id(one["prompt_version_id"]),
+            one["kind"],
+            one["demonstrations"],
+            _score(one),
+            _per_thousand(one),
+        ]
+        for number, one in enumerate(ranked, start=1)
+    ]
+    header = ["", "prompt version", "differs in", "demonstrations", "score on dev (95 %)", "USD per 1,000 rows"]
+    return markdown_table(header, rows)
+
+
+def _chart(ranked: Sequence[dict[str, Any]], winner: str | None) -> str:
     bars = [
         ScoreBar(
             f"{number} · {one['kind']}",
             one["dev_score"],
-            one["dev_score"],
-            one["dev_score"],
-            one["prompt_version_id"] == record.result_prompt_version_id,
+            one.get("dev_low") or one["dev_score"],
+            one.get("dev_high") or one["dev_score"],
+            one["prompt_version_id"] == winner,
         )
-        for number, one in enumerate(record.candidates, start=1)
+        for number, one in enumerate(ranked, start=1)
         if one["dev_score"] is not None
     ]
     return score_chart("Candidates by score on dev", bars)
 
 
-def _score(score: float | None) -> str:
-    return "not scored" if score is None else percent(score)
+def _score_against_cost(ranked: Sequence[dict[str, Any]]) -> str:
+    points = [
+        (cost, one["dev_score"], f"{number} · {one['kind']}")
+        for number, one in enumerate(ranked, start=1)
+        if one["dev_score"] is not None and (cost := _usd_per_thousand(one)) is not None
+    ]
+    return scatter_chart("Score on dev against cost", points, "USD per 1,000 rows")
+
+
+def _diff(parent: PromptVersionRecord, result: PromptVersionRecord) -> str:
+    lines = prompt_diff(f"v{parent.version}", f"v{result.version}", parent.prompt, result.prompt)
+    if not lines:
+        return "Nothing tried was better than the prompt it started from."
+    more = [f"… and {len(lines) - SHOWN_DIFF_LINES} more lines"] if len(lines) > SHOWN_DIFF_LINES else []
+    body = "\n".join([*lines[:SHOWN_DIFF_LINES], *more])
+    return f"````diff\n{body}\n````"
+
+
+def _score(one: dict[str, Any]) -> str:
+    if one["dev_score"] is None:
+        return "not scored"
+    if one.get("dev_low") is None:
+        return percent(one["dev_score"])
+    return f"{percent(one['dev_score'])} ({percent(one['dev_low'])} – {percent(one['dev_high'])})"
+
+
+def _per_thousand(one: dict[str, Any]) -> str:
+    cost = _usd_per_thousand(one)
+    return "" if cost is None else f"{cost:.4f}"
+
+
+def _usd_per_thousand(one: dict[str, Any]) -> float | None:
+    """From what its answers to the dev rows cost when they were made; None where none was."""
+    rows = one.get("dev_rows")
+    return 1_000 * dollars(one["dev_cost_nano_usd"]) / rows if rows else None

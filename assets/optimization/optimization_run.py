@@ -1,10 +1,12 @@
 """The asset `optimization_run`: a search for a better prompt, on train and dev only."""
 
+import time
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from assets.failures import clear_failures
+from assets.optimization.live_view import LiveView
 from assets.optimization.metadata import run_metadata
 from assets.partitions import tasks_partitions
 from domain.dataset import DatasetVersion
@@ -14,7 +16,6 @@ from resources.catalog_resource import CatalogResource
 from resources.database.repositories import effort, prompt_versions
 from resources.database_resource import DatabaseResource
 from resources.llm_resource import LLMResource
-from resources.observability.progress import board
 from resources.optimization.run_optimization import OptimizationRun
 from resources.storage.handles import OptimizationHandle, PromptHandle
 from resources.storage_resource import StorageResource
@@ -28,7 +29,8 @@ from resources.storage_resource import StorageResource
     description=(
         "The task's optimizer (DSPy) searches demonstrations or instructions on `train` and scores them on `dev`; the "
         "test split is out of its reach. Every answer is journalled: a killed run goes on where it stopped, a finished "
-        "one is never paid for again, and all its calls count against its own cap."
+        "one is never paid for again, and all its calls count against its own cap. Cancelled, it keeps the best prompt "
+        "so far and goes on where it stopped when it is run again."
     ),
 )
 def optimization_run(
@@ -46,13 +48,16 @@ def optimization_run(
         with opened.session(read_only=True) as session:
             parent = prompt_versions.get(session, task.name, prompt_version.prompt_version_id)
         run = OptimizationRun(task, parent, dataset)
+        plan = run.plan(storage.path(), llm.settings(task.caps(run.id)))
+        context.log.info(plan.sentence())
+        watch = LiveView(context.log.info, time.monotonic)
         with CallMetadata(context):  # a finished run opens no core, and so has a cost of 0
             record = run.execute(
                 opened,
                 storage.path(),
                 lambda: llm.client(context, budgets=task.caps(run.id)),
                 lambda: datetime.now(UTC),
-                _report,
+                watch,
             )
         with opened.session(read_only=True) as session:
             result = prompt_versions.get(session, task.name, record.result_prompt_version_id or parent.id)
@@ -66,9 +71,4 @@ def optimization_run(
         reference_ids=record.reference_prompt_version_ids,
     )
     version = dg.DataVersion(content_id([run.id, result.id]))
-    return dg.Output(handle, data_version=version, metadata=run_metadata(record, result, parent, spent))
-
-
-def _report(answers: int, candidates: int, best: float | None) -> None:
-    note = f"{candidates} candidates" + (f", best {best:.1%} on dev" if best is not None else "")
-    board.report("optimize", answers, None, note)
+    return dg.Output(handle, data_version=version, metadata=run_metadata(record, result, parent, spent, plan))

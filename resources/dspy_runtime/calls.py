@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
@@ -13,6 +12,7 @@ from resources.dspy_runtime.journal import Answer, Journal
 from resources.llm.types import CallContext, Completion, Request
 
 DRAWS_PER_ROLLOUT = 1_000
+PROPOSAL_MAX_OUTPUT_TOKENS = 4_096
 
 
 class Completer(Protocol):
@@ -58,6 +58,18 @@ class TaskCall:
     step: str
 
 
+class Watcher(Protocol):
+    """Told about answers and money, from any thread."""
+
+    def answered(self, answer: Answer, task: TaskCall | None) -> None:
+        """An answer was given: of the journal or of the core, to a task predictor or (None) to an optimizer's own."""
+        ...
+
+    def paid(self, nano_usd: int) -> None:
+        """A call through the core was charged this much; 0 for a cached answer."""
+        ...
+
+
 class RunCalls:
     """Answers the calls of one run from its journal, then from the core; after a failure it answers no more.
 
@@ -65,19 +77,18 @@ class RunCalls:
         halted: why no more calls are answered; None while they are.
     """
 
-    def __init__(
-        self, completer: Completer, journal: Journal, context: CallContext, on_answer: Callable[[], None]
-    ) -> None:
+    def __init__(self, completer: Completer, journal: Journal, context: CallContext, watcher: Watcher) -> None:
         self._completer = completer
         self._journal = journal
         self._context = context
-        self._on_answer = on_answer
+        self._watcher = watcher
         self._idle = threading.Condition()
         self._active = 0
         self.halted: OptimizationHalted | None = None
 
     def answer(self, request: Request, draw: Draw, task: TaskCall | None) -> Answer:
-        """The journalled answer: `text`, `model`, `call_id`, `finish_reason` and the token counts.
+        """The journalled answer: `text`, `model`, `call_id`, `finish_reason`, the token counts and `cost_nano_usd`,
+        which is what it cost when it was made.
 
         Raises:
             OptimizationHalted: there is none, or there was none for an earlier call.
@@ -88,7 +99,7 @@ class RunCalls:
             self._active += 1
         try:
             answer = self._journal.answer(_key(sampled, draw), lambda: self._ask(sampled, task))
-            self._on_answer()
+            self._watcher.answered(answer, task)
         except BaseException as error:
             self.halt(error)
             if isinstance(error, Exception):
@@ -128,6 +139,7 @@ class RunCalls:
         if task is not None:
             context = replace(context, prompt_version_id=task.prompt_version_id, row_id=task.row_id, step=task.step)
         completion = self._completer(request, context)
+        self._watcher.paid(completion.cost_nano_usd)
         return {
             "text": _valid_text(completion.text),
             "model": completion.model,
@@ -135,6 +147,7 @@ class RunCalls:
             "finish_reason": completion.finish_reason,
             "input_tokens": completion.usage.input_tokens,
             "output_tokens": completion.usage.output_tokens,
+            "cost_nano_usd": completion.origin_cost_nano_usd,
         }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -21,9 +22,13 @@ import dspy.evaluate.evaluate
 import dspy.propose.grounded_proposer
 import dspy.propose.utils
 import dspy.teleprompt.bootstrap
+import dspy.teleprompt.gepa.gepa
 import dspy.teleprompt.random_search
 import dspy.teleprompt.utils
+import dspy.utils.inspect_history
 import dspy.utils.parallelizer
+import gepa.core.engine
+import gepa.proposer.merge
 import tqdm
 
 __all__ = ["dspy"]
@@ -36,11 +41,15 @@ class _SilentBar(tqdm.tqdm):  # pyright: ignore[reportMissingTypeArgument]
         super().__init__(*args, **{**settings, "disable": True})
 
 
+def _put(module: ModuleType, name: str, value: object) -> None:
+    vars(module)[name] = value
+
+
 def _silence(*modules: ModuleType) -> None:
     for module in modules:
-        vars(module)["print"] = _print_nothing
+        _put(module, "print", _print_nothing)
         if "tqdm" in vars(module):
-            vars(module)["tqdm"] = SimpleNamespace(tqdm=_SilentBar)
+            _put(module, "tqdm", SimpleNamespace(tqdm=_SilentBar))
 
 
 def _print_nothing(*_: object, **__: object) -> None:
@@ -54,8 +63,21 @@ _silence(
     dspy.teleprompt.bootstrap,
     dspy.teleprompt.random_search,
     dspy.teleprompt.utils,
+    dspy.utils.inspect_history,
     dspy.utils.parallelizer,
 )
+_put(gepa.core.engine, "tqdm", _SilentBar)
+
+
+class _SortedSet(set[Any]):
+    """A set that is walked in order."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(sorted(super().__iter__()))
+
+
+# GEPA's merge walks a set of predictor names and draws for each: in an order that differs from process to process.
+_put(gepa.proposer.merge, "set", _SortedSet)
 # Its messages quote whole rows, which must not reach a log; what fails inside a run is raised by the run.
 logging.getLogger("dspy").setLevel(logging.CRITICAL + 1)
 dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)

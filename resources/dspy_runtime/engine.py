@@ -10,13 +10,12 @@ from typing import Any, Literal
 
 from domain.message import Message, Role
 from domain.prompt import PromptVersion
-from resources.dspy_runtime.calls import Draw, RunCalls
+from resources.dspy_runtime.calls import PROPOSAL_MAX_OUTPUT_TOKENS, Draw, RunCalls
 from resources.dspy_runtime.dspy_import import dspy
 from resources.dspy_runtime.program import current_task
 from resources.llm.prompt_request import build_request
 from resources.llm.types import Request
 
-PROPOSAL_MAX_OUTPUT_TOKENS = 4_096
 PROPOSAL_TEMPERATURE = 1.0
 
 _FINISH_REASONS: dict[str, Literal["stop", "length", "content_filter"]] = {

@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from typing import Self
 
 from domain.dataset import Row
+from domain.errors import InputError
 from domain.evaluators.score import Evaluator
-from domain.optimization import MIPRO_DEV_ROWS, MiproV2Spec, OptimizerSpec, check_optimizer
+from domain.optimization import (
+    GepaSpec,
+    OptimizerSpec,
+    StageSpec,
+    check_optimizer,
+    gepa_rows,
+    scored_rows,
+    stages_of,
+)
 from domain.prompt import PromptVersion
 from domain.rendering import check_templates
 from resources.dspy_runtime.rows import check_rows, dev_subset, shuffled
@@ -16,7 +25,7 @@ from resources.dspy_runtime.rows import check_rows, dev_subset, shuffled
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """A prompt, rows in the order the seed gives them, an optimizer and a metric that fit together."""
+    """A prompt, rows, an optimizer and a metric that fit together; dev rows in the order the seed gives them."""
 
     prompt: PromptVersion
     train: Sequence[Row]
@@ -41,8 +50,21 @@ class Material:
         check_optimizer(spec, prompt.model)
         check_rows(train, dev)
         check_templates(prompt, tuple(train[0].inputs))
-        # MIPROv2 cuts the dev rows itself, by its own choice of them; cutting first lets the baseline and every
-        # candidate be scored on the same rows.
-        mipro_rows = MIPRO_DEV_ROWS[spec.auto] if isinstance(spec, MiproV2Spec) else None
-        scored = dev_subset(dev, spec.seed, spec.dev_rows, mipro_rows)
-        return cls(prompt, shuffled(train, spec.seed), scored, spec, evaluator)
+        scored = dev_subset(dev, spec.seed, scored_rows(spec, len(dev)))
+        _check_gepa(spec, len(scored), len(prompt.steps))
+        return cls(prompt, tuple(train), scored, spec, evaluator)
+
+    def train_of(self, stage: StageSpec) -> list[Row]:
+        """The train rows in the order this stage's seed gives them."""
+        return shuffled(self.train, stage.seed)
+
+
+def _check_gepa(spec: OptimizerSpec, dev_rows: int, steps: int) -> None:
+    for stage in stages_of(spec):
+        if isinstance(stage, GepaSpec) and gepa_rows(stage, dev_rows, steps) <= dev_rows:
+            raise InputError(
+                f"gepa may answer {stage.max_rows} rows in all and needs {dev_rows} of them to score the prompt it "
+                "starts from",
+                field="optimizer.max_rows",
+                mend="raise it to several times the dev rows, or lower dev_rows.",
+            )

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from domain.dataset import Row
+from domain.evaluators.feedback import feedback
 from domain.evaluators.score import Evaluator
 from resources.dspy_runtime.dspy_import import dspy
 from resources.dspy_runtime.halting import halting
-from resources.dspy_runtime.program import COMPLETE_KEY, VERSION_KEY, ProgramPlan
+from resources.dspy_runtime.program import ProgramPlan, StepPrediction
 from resources.dspy_runtime.references import labelled_demonstration
 from resources.dspy_runtime.scoreboard import ScoreBoard
 
@@ -45,7 +46,7 @@ class RowMetric:
         self._dev_numbers = {id(example): number for number, example in enumerate(examples)}
         return examples
 
-    def __call__(self, example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> float | bool:
+    def __call__(self, example: dspy.Example, prediction: StepPrediction, trace: Any = None) -> float | bool:
         """The score, 0 to 1; with a trace (bootstrapping), whether the answers may become demonstrations.
 
         Only answers of full score may, whose every step meets its contract: a demonstration that is half right
@@ -55,11 +56,28 @@ class RowMetric:
             text = prediction[self._plan.fields.label]
             score = self._evaluator.score(self._rows[id(example)].output, text).value
             if trace is not None:
-                return score >= FULL_SCORE and prediction[COMPLETE_KEY]
+                return score >= FULL_SCORE and prediction.broken is None
             number = self._dev_numbers.get(id(example))
             if number is not None:
-                self._board.record(prediction[VERSION_KEY], number, score)
+                self._board.record(prediction.version, number, score)
             return score
+
+    def explained(self, example: dspy.Example, prediction: StepPrediction) -> dspy.Prediction:
+        """`score` and, for a train row, `feedback`: what was given, what was expected, and why that matters.
+
+        Raises:
+            OptimizationHalted: the row is a dev row, whose expected answer no model may be told.
+        """
+        with halting():
+            if id(example) in self._dev_numbers:
+                raise AssertionError("feedback gives the expected answer away, and a dev row's must stay unknown")
+            row, text = self._rows[id(example)], prediction[self._plan.fields.label]
+            score = self._evaluator.score(row.output, text)
+            expected = labelled_demonstration(self._plan.prompt.steps[-1], row).output
+            said = feedback(score, expected=expected, given=text)
+            if prediction.broken is not None and text == "":
+                said += f"\nThe step {prediction.broken} answered against its contract, so no later step was asked."
+            return dspy.Prediction(score=score.value, feedback=said)
 
     def _example(self, row: Row, label: dict[str, str]) -> dspy.Example:
         names = self._plan.fields.rows

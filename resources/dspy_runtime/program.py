@@ -18,13 +18,34 @@ from resources.dspy_runtime.step_state import StepState, Versions
 
 STEP_KEY = "promptory_step"
 AUTHORED_KEY = "dspy_authored"
-VERSION_KEY = "dspy_prompt_version"
-COMPLETE_KEY = "dspy_complete"
+
+
+class StepPrediction(dspy.Prediction):
+    """A row's answer under the label's field. Whose it is stays out of what optimizers print into their prompts.
+
+    Attributes:
+        version: the prompt version that answered.
+        broken: the step whose answer broke its contract, if one did.
+    """
+
+    def __init__(self, field: str, text: str, version: PromptVersion, broken: str | None) -> None:
+        super().__init__(**{field: text})
+        self._version = version
+        self._broken = broken
+
+    @property
+    def version(self) -> PromptVersion:
+        return self._version
+
+    @property
+    def broken(self) -> str | None:
+        return self._broken
+
 
 # Arguments and attributes of DSPy's own that a field of the same name would shadow or collide with.
 _TAKEN = frozenset(
     {
-        *dir(dspy.Signature), *dir(dspy.Example), *dir(dspy.Prediction), "args", "augmented", "base", "completions",
+        *dir(dspy.Signature), *dir(dspy.Example), *dir(StepPrediction), "args", "augmented", "base", "completions",
         "config", "demos", "fn", "instance", "kwargs", "lm", "new_signature", "prediction", "self", "signature",
     }
 )  # fmt: skip
@@ -41,7 +62,7 @@ class ProgramPlan:
         self.versions = Versions(prompt)
         self.row_ids: Mapping[tuple[str, ...], str] = {}
         self.signatures = [_signature(number, step) for number, step in enumerate(self.fields.steps)]
-        self._untouched = [{signature.__doc__, signature.instructions} for signature in self.signatures]
+        self._untouched = [_spellings(signature) for signature in self.signatures]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
@@ -58,22 +79,20 @@ class ProgramPlan:
         return StepState(system_prompt, tuple(_demonstrations(self.fields.steps[number], demos)))
 
 
-class StepProgram(dspy.Module):
-    """Answers one row: asks one predictor per step, in order; each step sees the values of the steps before it."""
-
+class _Steps(dspy.Module):
     def __init__(self, plan: ProgramPlan) -> None:
         super().__init__()
         self.plan = plan
         self.steps = [dspy.Predict(signature) for signature in plan.signatures]
 
-    def forward(self, **row: str) -> dspy.Prediction:
+    def forward(self, **row: str) -> StepPrediction:
         with halting():
             return self._answer(row)
 
-    def _answer(self, row: dict[str, str]) -> dspy.Prediction:
+    def _answer(self, row: dict[str, str]) -> StepPrediction:
         version = self.plan.versions.version(self.states())
         row_id = self.plan.row_ids.get(tuple(row.values()))
-        values, text, complete = dict(row), "", False
+        values, text, broken = dict(row), "", None
         last = self.plan.fields.steps[-1]
         for predict, fields in zip(self.steps, self.plan.fields.steps, strict=True):
             given = {name: values[name] for name in fields.inputs.values() if name in values}
@@ -84,10 +103,9 @@ class StepProgram(dspy.Module):
             except OutputParseError:
                 # A broken last answer is scored as it is; after a broken earlier one there is no answer.
                 text = text if fields is last else ""
+                broken = fields.step.name
                 break
-        else:
-            complete = True
-        return dspy.Prediction(**{self.plan.fields.label: text, VERSION_KEY: version, COMPLETE_KEY: complete})
+        return StepPrediction(self.plan.fields.label, text, version, broken)
 
     def states(self) -> tuple[StepState, ...]:
         """The present state of every step."""
@@ -95,6 +113,11 @@ class StepProgram(dspy.Module):
             self.plan.state(number, cast("type[dspy.Signature]", predict.signature), predict.demos)
             for number, predict in enumerate(self.steps)
         )
+
+
+# MIPROv2 and SIMBA show the source of a program's class to the model that writes instructions: this is all of it.
+class StepProgram(_Steps):
+    """Answers one row: asks one predictor per step, in order; each step sees the values of the steps before it."""
 
 
 def program_from_prompt(prompt: PromptVersion) -> StepProgram:
@@ -133,6 +156,12 @@ def task_call(task: TaskCall) -> Iterator[None]:
 def current_task() -> TaskCall | None:
     """The task predictor that is calling; None for an optimizer's own predictors."""
     return _CURRENT_TASK.get()
+
+
+def _spellings(signature: type[dspy.Signature]) -> set[str]:
+    """How optimizers hand a step's own instructions back to it: trimmed by DSPy, and without quotes by COPRO."""
+    read = signature.instructions
+    return {signature.__doc__ or "", read, read.strip('"').strip()}
 
 
 def step_number(signature: type[dspy.Signature]) -> int | None:

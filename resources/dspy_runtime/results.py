@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from domain.prompt import PromptVersion
+from domain.statistics.intervals import Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,8 @@ class CandidateResult:
 
     Attributes:
         dev_score: mean score on the run's dev rows, 0 to 1; None when the optimizer scores nothing.
+        interval: the same with its 95 % interval.
+        dev_cost_nano_usd: what answering the dev rows cost, when the answers were made.
         kind: what differs from the prompt the run started from: `baseline`, `instructions`, `demonstrations` or
             `instructions+demonstrations`.
     """
@@ -20,6 +23,8 @@ class CandidateResult:
     prompt: PromptVersion
     dev_score: float | None
     kind: str
+    interval: Interval | None = None
+    dev_cost_nano_usd: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from domain.dataset import Row
 from domain.errors import UnansweredError
 from domain.evaluators.score import Evaluator
 from domain.optimization import LabeledFewShotSpec, OptimizerSpec
 from domain.prompt import PromptVersion
+from domain.statistics.intervals import mean_interval
 from resources.dspy_runtime.calls import Completer, RunCalls
 from resources.dspy_runtime.halting import OptimizationHalted
 from resources.dspy_runtime.journal import Journal, JournalStore
@@ -16,7 +18,7 @@ from resources.dspy_runtime.material import Material
 from resources.dspy_runtime.progress import Progress, ProgressReport
 from resources.dspy_runtime.references import reference_draws
 from resources.dspy_runtime.results import CandidateResult, OptimizationResult, candidate_kind
-from resources.dspy_runtime.scoreboard import ScoreBoard
+from resources.dspy_runtime.scoreboard import ScoreBoard, ScoredCandidate
 from resources.llm.types import CallContext
 
 RUN_BUDGET = "run_budget"
@@ -36,7 +38,9 @@ def optimize(
     dataset_version_id: str,
     scopes: tuple[str, ...],
     run_budget_left: Callable[[], bool],
+    spent_before_nano_usd: int = 0,
     progress: Progress | None = None,
+    tell: Callable[[OptimizationResult], None] = lambda _so_far: None,
 ) -> OptimizationResult:
     """Run an optimizer; run again with the same arguments after a kill, it goes on and ends the same.
 
@@ -49,7 +53,10 @@ def optimize(
         scopes: budget scopes charged besides `run:<run_id>`.
         run_budget_left: asked after a call was refused for lack of budget: may this run's own cap still admit one?
             If not, the run ends here for good, with the best candidate so far.
-        progress: told (answers, candidates, best score) after every answer, by one thread at a time.
+        spent_before_nano_usd: what the scope `run:<run_id>` was charged before, for `progress`.
+        progress: told where the run stands after every answer, by one thread at a time.
+        tell: told how far the run came when it does not end here but is to be run again, whatever stopped it: a
+            refused call, a signal or an error. Then that is raised.
 
     Raises:
         InputError: the rows, the templates or the optimizer do not fit together.
@@ -57,8 +64,8 @@ def optimize(
         OutputParseError: the model that writes instructions keeps to no format.
     """
     material = Material.checked(prompt, train, dev, spec, evaluator)
-    report = ProgressReport(progress)
-    board = ScoreBoard(len(material.dev), report.candidate_finished)
+    report = ProgressReport(progress, spent_before_nano_usd)
+    board = ScoreBoard([row.row_id for row in material.dev], report.candidate_finished)
     report.watch(board)
     book = Journal(journal, run_id)
     context = CallContext(
@@ -69,7 +76,7 @@ def optimize(
         run_id=run_id,
         allow_fallback=False,
     )
-    calls = RunCalls(completer, book, context, report.answered)
+    calls = RunCalls(completer, book, context, report)
     chosen: PromptVersion | None = None
     stop_reason: str | None = None
     try:
@@ -77,8 +84,15 @@ def optimize(
     except OptimizationHalted as halt:
         stop_reason = _stop_reason(halt, book, run_budget_left)
         if stop_reason is None:
+            tell(_so_far(material, board, report.calls))
             raise halt.cause or halt from None
-    return _result(material, board, chosen, stop_reason, report.calls)
+    except BaseException:
+        tell(_so_far(material, board, report.calls))
+        raise
+    result = _so_far(material, board, report.calls, chosen)
+    shown, spec = len(result.best.steps[-1].demonstrations), material.spec
+    references = reference_draws(prompt, material.train, shown, draws=spec.reference_draws, seed=spec.seed)
+    return replace(result, references=references, stop_reason=stop_reason)
 
 
 def _compile(material: Material, calls: RunCalls, board: ScoreBoard) -> PromptVersion:
@@ -86,7 +100,6 @@ def _compile(material: Material, calls: RunCalls, board: ScoreBoard) -> PromptVe
 
     try:
         chosen = compile_prompt(material, calls, board)
-        calls.check()  # an optimizer may have swallowed what made a call fail
     except BaseException as error:
         calls.halt(error)
         raise
@@ -106,24 +119,33 @@ def _stop_reason(halt: OptimizationHalted, book: Journal, run_budget_left: Calla
     return RUN_BUDGET
 
 
-def _result(
-    material: Material, board: ScoreBoard, chosen: PromptVersion | None, stop_reason: str | None, calls: int
+def _so_far(
+    material: Material, board: ScoreBoard, calls: int, chosen: PromptVersion | None = None
 ) -> OptimizationResult:
     prompt, spec, winner = material.prompt, material.spec, board.best
-    scores: dict[str, float | None] = {candidate.prompt.id: candidate.dev_score for candidate in board.candidates}
-    tried = [candidate.prompt for candidate in board.candidates]
+    candidates = [_candidate(prompt, scored, board) for scored in board.candidates]
     best = winner.prompt if winner else prompt
     if isinstance(spec, LabeledFewShotSpec) and chosen is not None:
         best = chosen
-        tried.append(chosen)
-    shown = len(best.steps[-1].demonstrations)
+        candidates.append(CandidateResult(chosen, None, candidate_kind(prompt, chosen)))
+    scores = {candidate.prompt.id: candidate.dev_score for candidate in board.candidates}
     return OptimizationResult(
         best=best,
         best_dev_score=scores.get(best.id),
         baseline_dev_score=scores.get(prompt.id),
-        candidates=tuple(CandidateResult(one, scores.get(one.id), candidate_kind(prompt, one)) for one in tried),
-        references=reference_draws(prompt, material.train, shown, draws=spec.reference_draws, seed=spec.seed),
-        stop_reason=stop_reason,
+        candidates=tuple(candidates),
+        references=(),
+        stop_reason=None,
         calls=calls,
         dev_rows=len(material.dev),
+    )
+
+
+def _candidate(prompt: PromptVersion, scored: ScoredCandidate, board: ScoreBoard) -> CandidateResult:
+    return CandidateResult(
+        prompt=scored.prompt,
+        dev_score=scored.dev_score,
+        kind=candidate_kind(prompt, scored.prompt),
+        interval=mean_interval(scored.scores),
+        dev_cost_nano_usd=board.cost_nano_usd(scored.prompt.id),
     )

@@ -1,10 +1,10 @@
-"""What the candidates of a run scored on dev."""
+"""What the candidates of a run scored on dev, and what their answers there cost."""
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from domain.prompt import PromptVersion
@@ -12,10 +12,11 @@ from domain.prompt import PromptVersion
 
 @dataclass(frozen=True, slots=True)
 class ScoredCandidate:
-    """A prompt version and its mean dev score, 0 to 1."""
+    """A prompt version and its dev scores, 0 to 1, in the order of the rows; `dev_score` is their mean."""
 
     prompt: PromptVersion
     dev_score: float
+    scores: tuple[float, ...]
 
 
 class ScoreBoard:
@@ -25,10 +26,12 @@ class ScoreBoard:
     are counted and not evaluations, a candidate judged on minibatches counts as soon as these cover all rows.
     """
 
-    def __init__(self, rows: int, on_candidate: Callable[[], None]) -> None:
-        self._rows = rows
+    def __init__(self, row_ids: Collection[str], on_candidate: Callable[[], None]) -> None:
+        self._row_ids = frozenset(row_ids)
+        self._rows = len(row_ids)
         self._on_candidate = on_candidate
         self._scores: dict[str, dict[int, float]] = {}
+        self._costs: dict[str, dict[tuple[str, str], int]] = {}
         self._finished: list[ScoredCandidate] = []
         self._lock = threading.Lock()
 
@@ -52,6 +55,18 @@ class ScoreBoard:
             scores[row] = score
             finished = len(scores) == self._rows
             if finished:
-                self._finished.append(ScoredCandidate(prompt, math.fsum(scores.values()) / self._rows))
+                ordered = tuple(scores[number] for number in range(self._rows))
+                self._finished.append(ScoredCandidate(prompt, math.fsum(ordered) / self._rows, ordered))
         if finished:
             self._on_candidate()
+
+    def charge(self, prompt_version_id: str, row_id: str | None, step: str, cost_nano_usd: int) -> None:
+        """Note what an answer to a dev row cost when it was made; other rows and repetitions do not count."""
+        if row_id in self._row_ids:
+            with self._lock:
+                self._costs.setdefault(prompt_version_id, {})[row_id or "", step] = cost_nano_usd
+
+    def cost_nano_usd(self, prompt_version_id: str) -> int:
+        """What this candidate's answers to the dev rows cost, whoever paid for them."""
+        with self._lock:
+            return sum(self._costs.get(prompt_version_id, {}).values())

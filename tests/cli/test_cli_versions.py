@@ -215,10 +215,12 @@ def test_a_dry_run_names_calls_price_and_caps_and_pays_nothing(stored):
 
     assert outcome.code == 0
     value = outcome.value
-    assert value["planned_calls"] > value["split_rows"]["dev"]
+    assert value["calls"]["at_most"] >= value["calls"]["expected"] > value["split_rows"]["dev"]
     assert value["caps_usd"] == {"run": "1"}
-    assert float(value["most_usd"]) > 0
-    assert float(value["bound_usd"]) == min(1.0, float(value["most_usd"]))
+    assert float(value["usd"]["at_most"]) > float(value["usd"]["expected"]) > 0
+    assert float(value["bound_usd"]) == min(1.0, float(value["usd"]["at_most"]))
+    assert [(line["stage"], line["purpose"]) for line in value["stages"]] == [("bootstrap_random_search", "task")]
+    assert "four bytes a token" in value["assumption"]
     assert stored.run("cost", "--json").value["total"]["attempts"] == 0
 
 

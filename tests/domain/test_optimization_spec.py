@@ -3,17 +3,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from domain.errors import InputError
 from domain.optimization import (
+    ChainSpec,
     LabeledFewShotSpec,
     MiproV2Spec,
     OptimizerSpec,
     RandomSearchSpec,
     check_optimizer,
     optimization_run_id,
-    planned_calls,
+    simba_depths,
 )
+from domain.optimization_plan import planned_calls, planned_stages
 
 METRIC: dict[str, Any] = {"kind": "exact_match", "ignore_case": True}
 
@@ -67,6 +70,48 @@ def test_fitting_pairs_pass(optimizer: OptimizerSpec, model: str) -> None:
     check_optimizer(optimizer, model)
 
 
+CHAIN = {"kind": "chain", "stages": [{"kind": "bootstrap_few_shot"}, {"kind": "gepa", "max_rows": 300}]}
+
+
+def test_a_chain_is_its_stages_in_order_and_not_their_threads() -> None:
+    chain = ChainSpec.model_validate(CHAIN)
+    faster = chain.model_copy(update={"stages": tuple(one.model_copy(update={"threads": 9}) for one in chain.stages)})
+    turned = chain.model_copy(update={"stages": chain.stages[::-1]})
+    assert run_id(chain) == run_id(faster)
+    assert len({run_id(chain), run_id(turned), run_id(chain.stages[0]), run_id(chain.stages[1])}) == 4
+
+
+@pytest.mark.parametrize("own", [{"dev_rows": 5}, {"reference_draws": 0}])
+def test_what_belongs_to_a_chain_is_refused_in_a_stage(own: dict[str, int]) -> None:
+    with pytest.raises(ValidationError, match=r"stages\.1 sets .*, which belongs to the chain"):
+        ChainSpec.model_validate({**CHAIN, "stages": [{"kind": "copro"}, {"kind": "simba", **own}]})
+
+
+def test_a_chain_of_chains_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        ChainSpec.model_validate({"kind": "chain", "stages": [CHAIN, CHAIN]})
+
+
+def test_the_stage_that_cannot_write_is_named() -> None:
+    with pytest.raises(InputError, match="gepa needs a language model") as caught:
+        check_optimizer(ChainSpec.model_validate(CHAIN), "offline/nearest")
+    assert caught.value.field == "optimizer.stages.1.proposal_model"
+
+
+@pytest.mark.parametrize(("steps", "depths"), [(1, (1,)), (2, (1, 2)), (4, (1, 2, 4)), (6, (1, 2, 4, 6))])
+def test_simba_is_looked_at_after_doubling_steps(steps: int, depths: tuple[int, ...]) -> None:
+    assert simba_depths(steps) == depths
+
+
+def test_a_chain_plans_its_stages_and_their_scores() -> None:
+    chain = ChainSpec.model_validate(CHAIN)
+    first, second = planned_stages(chain, 50, 40)
+    assert (first.kind, second.kind) == ("bootstrap_few_shot", "gepa")
+    alone = [planned_stages(stage, 50, 40)[0] for stage in chain.stages]
+    assert first.task.at_most == alone[0].task.at_most + 2 * 40
+    assert second.proposals == alone[1].proposals
+
+
 def test_labelled_demonstrations_cost_no_call() -> None:
     assert planned_calls(LabeledFewShotSpec(), 1_000, 1_000) == 0
 
@@ -76,7 +121,7 @@ def test_plans_grow_with_rows_candidates_and_predictors() -> None:
     assert planned_calls(RandomSearchSpec(candidates=5), 20, 20) > small
     assert planned_calls(RandomSearchSpec(candidates=4), 21, 20) > small
     assert planned_calls(RandomSearchSpec(candidates=4), 20, 21) > small
-    assert planned_calls(RandomSearchSpec(candidates=4), 20, 20, predictors=2) == 2 * small
+    assert planned_calls(RandomSearchSpec(candidates=4), 20, 20, steps=2) == 2 * small
 
 
 def test_dev_rows_cap_the_plan_and_never_raise_it() -> None:

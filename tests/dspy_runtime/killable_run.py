@@ -12,7 +12,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dspy_runtime.scripted import ScriptedModel, run
+from dspy_runtime.scripted import THREADS, ScriptedModel, run
 
 from domain.optimization import RandomSearchSpec
 from resources.database.session import open_database
@@ -20,7 +20,6 @@ from resources.dspy_runtime.results import OptimizationResult
 from resources.dspy_runtime.stored_journal import StoredJournal
 from resources.llm.types import CallContext, Completion, Request
 
-THREADS = 4
 SPEC = RandomSearchSpec(candidates=3, max_bootstrapped=2, max_labeled=5, threads=THREADS)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from domain.contracts import ChoiceContract
@@ -12,7 +14,16 @@ from domain.dataset import Row, Split
 from domain.evaluators.exact_match import ExactMatch
 from domain.evaluators.score import Evaluator
 from domain.evaluators.specs import ExactMatchSpec
-from domain.optimization import OptimizerSpec
+from domain.optimization import (
+    BootstrapFewShotSpec,
+    ChainSpec,
+    CoproSpec,
+    GepaSpec,
+    MiproV2Spec,
+    OptimizerSpec,
+    RandomSearchSpec,
+    SimbaSpec,
+)
 from domain.pricing import Usage
 from domain.prompt import PromptParameters, PromptStep, PromptVersion
 from resources.dspy_runtime.calls import Completer
@@ -26,7 +37,26 @@ LABELS = ("billing", "delivery", "refund")
 WORDS = ("amber", "basil", "cedar", "dahlia", "elder", "fennel", "ginger", "hazel", "iris", "jasmine")
 CONTRACT = ChoiceContract(choices=list(LABELS))
 FIELD_MARK = "[[ ## "
+JSON_MARK = "Respond with a JSON object"
+THREADS = 4
+COST_NANO_USD = 5
 RUN_ID = "r" * 64
+
+# Every optimizer that asks something, at a small scale.
+SEARCHES: list[OptimizerSpec] = [
+    BootstrapFewShotSpec(max_bootstrapped=3, max_labeled=5, max_rounds=2, threads=THREADS),
+    RandomSearchSpec(candidates=4, max_bootstrapped=2, max_labeled=5, threads=THREADS),
+    CoproSpec(breadth=3, depth=3, threads=THREADS),
+    MiproV2Spec(max_bootstrapped=2, max_labeled=2, threads=THREADS),
+    SimbaSpec(steps=2, batch_rows=8, candidates=3, train_rows=16, threads=THREADS),
+    GepaSpec(max_rows=160, threads=THREADS),
+    ChainSpec(
+        stages=(
+            BootstrapFewShotSpec(max_bootstrapped=2, max_labeled=3, threads=THREADS),
+            GepaSpec(max_rows=110, threads=THREADS),
+        )
+    ),
+]
 
 
 def label_of(word: str) -> str:
@@ -64,7 +94,8 @@ def metric() -> Evaluator:
 class ScriptedModel:
     """Knows a word's label only from a demonstration with that word; writes instructions when it is asked to.
 
-    Without one it says something that breaks the contract for every third ticket, else the first label.
+    Without one it says something that breaks the contract for every third ticket, else the first label; asked for
+    another draw, it is sometimes lucky.
     """
 
     def __init__(self) -> None:
@@ -81,28 +112,58 @@ class ScriptedModel:
 
     def text(self, request: Request) -> str:
         question = request.messages[-1].content
+        if JSON_MARK in question:
+            return json.dumps({name: self.rule(request) for name in re.findall(r"`(\w+)`", last_line(question))})
         return self.proposal(request) if FIELD_MARK in question else self.label(request)
 
     def label(self, request: Request) -> str:
         question = request.messages[-1].content
         word = next(word for word in WORDS if word in question)
+        first = request.messages[0]
+        system = first.content if first.role == "system" else ""
+        if LABELS[0] not in system:
+            return f"about {word}"  # a step that is no classification
         turns = request.messages[1:-1]
         for asked, answered in zip(turns[::2], turns[1::2], strict=True):
             if word in asked.content:
                 return answered.content
-        if "Rule" in request.messages[0].content and word < "d":
+        if "Rule" in system and word < "d":
+            return label_of(word)
+        if request.sample and (request.sample // 1_000 + WORDS.index(word)) % 3 == 0:
             return label_of(word)
         return "hard to say" if re.search(r"[258] about", question) else LABELS[0]
 
     def proposal(self, request: Request) -> str:
-        wanted = re.findall(r"`\[\[ ## (\w+) ## ]]`", request.messages[-1].content)
-        fields = [f"[[ ## {name} ## ]]\nRule {request.sample or 0}" for name in wanted if name != "completed"]
+        question = request.messages[-1].content
+        wanted = re.findall(r"`\[\[ ## (\w+) ## ]]`", question)
+        fields = [f"[[ ## {name} ## ]]\n{self.field(name, request)}" for name in wanted if name != "completed"]
         return "\n".join([*fields, "[[ ## completed ## ]]"])
+
+    def field(self, name: str, request: Request) -> str:
+        if name != "module_advice":
+            return self.rule(request)
+        names = re.findall(r'"(steps\[\d])"', request.messages[-1].content.partition("## module_names ##")[2])
+        return json.dumps(dict.fromkeys(names, self.rule(request)))
+
+    def rule(self, request: Request) -> str:
+        return f"Rule {request.sample or 0}"
+
+
+def is_proposal(request: Request) -> bool:
+    """Whether an optimizer asks for instructions, and not a step for an answer."""
+    return any(mark in request.messages[-1].content for mark in (FIELD_MARK, JSON_MARK))
+
+
+def last_line(text: str) -> str:
+    return text.strip().splitlines()[-1]
 
 
 def completion(text: str, number: int, model: str, finish_reason: FinishReason = "stop") -> Completion:
     usage = Usage(input_tokens=7, output_tokens=3)
-    return Completion(text, "ok", f"call-{number}", model, usage, 5, 0.0, 1, finish_reason=finish_reason)
+    cost = COST_NANO_USD
+    return Completion(
+        text, "ok", f"call-{number}", model, usage, cost, 0.0, 1, origin_cost_nano_usd=cost, finish_reason=finish_reason
+    )
 
 
 class MemoryJournal:
@@ -116,6 +177,13 @@ class MemoryJournal:
 
     def put(self, run_id: str, key: str, answer: dict[str, Any]) -> None:
         self.answers.setdefault(key, answer)
+
+
+@cache
+def undisturbed(kind: str) -> tuple[ScriptedModel, OptimizationResult]:
+    """The run of `SEARCHES`' optimizer of that kind, made once per process, and the model it asked."""
+    model = ScriptedModel()
+    return model, run(next(spec for spec in SEARCHES if spec.kind == kind), model)
 
 
 def run(

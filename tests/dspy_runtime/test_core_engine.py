@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from dspy_runtime.scripted import MemoryJournal, completion, ticket_prompt
 
-from resources.dspy_runtime.calls import RunCalls
+from resources.dspy_runtime.calls import PROPOSAL_MAX_OUTPUT_TOKENS, RunCalls
 from resources.dspy_runtime.dspy_import import dspy
-from resources.dspy_runtime.engine import PROPOSAL_MAX_OUTPUT_TOKENS, proposal_lm, task_lm
+from resources.dspy_runtime.engine import proposal_lm, task_lm
 from resources.dspy_runtime.halting import OptimizationHalted
 from resources.dspy_runtime.journal import Journal
+from resources.dspy_runtime.progress import ProgressReport
 from resources.llm.types import CallContext, Request
 
 
@@ -24,7 +25,7 @@ class Counting:
 
 
 def writer(model: Counting) -> dspy.LM:
-    calls = RunCalls(model, Journal(MemoryJournal(), "run"), CallContext(), lambda: None)
+    calls = RunCalls(model, Journal(MemoryJournal(), "run"), CallContext(), ProgressReport(None, 0))
     return proposal_lm(calls, "openai/writer")
 
 
@@ -95,6 +96,6 @@ def test_a_halt_keeps_its_type_through_dspy() -> None:
     def refuse(request: Request, context: CallContext):
         raise TimeoutError
 
-    calls = RunCalls(refuse, Journal(MemoryJournal(), "run"), CallContext(), lambda: None)
+    calls = RunCalls(refuse, Journal(MemoryJournal(), "run"), CallContext(), ProgressReport(None, 0))
     with pytest.raises(OptimizationHalted):
         task_lm(calls, ticket_prompt())("hello")

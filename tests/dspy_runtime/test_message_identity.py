@@ -16,6 +16,7 @@ from resources.dspy_runtime.dspy_import import dspy
 from resources.dspy_runtime.engine import task_lm
 from resources.dspy_runtime.journal import Journal
 from resources.dspy_runtime.program import program_from_prompt, prompt_from_program
+from resources.dspy_runtime.progress import ProgressReport
 from resources.llm.prompt_request import build_request
 from resources.llm.types import CallContext, Request
 
@@ -49,7 +50,7 @@ class Recorder:
 
 def ask(prompt: PromptVersion, inputs: dict[str, str], texts: list[str]) -> tuple[list[Request], dspy.Prediction]:
     recorder = Recorder(texts)
-    calls = RunCalls(recorder, Journal(MemoryJournal(), "run"), CallContext(), lambda: None)
+    calls = RunCalls(recorder, Journal(MemoryJournal(), "run"), CallContext(), ProgressReport(None, 0))
     program = program_from_prompt(prompt)
     names = program.plan.fields.rows
     with dspy.context(lm=task_lm(calls, prompt), adapter=StepAdapter(program.plan), trace=None, disable_history=True):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from dspy_runtime.scripted import FIELD_MARK, MemoryJournal, ScriptedModel, make_rows, run, ticket_prompt
+from dspy_runtime.scripted import FIELD_MARK, ScriptedModel, make_rows, run, ticket_prompt
 
 from domain.dataset import Split
-from domain.errors import OutputParseError
 from domain.optimization import MiproV2Spec
 from resources.dspy_runtime.results import OptimizationResult
 
@@ -82,13 +81,3 @@ def test_minibatches_for_many_dev_rows() -> None:
     assert result.dev_rows == 100
     assert len(result.candidates) > 1
     assert result.candidates[0].kind == "baseline"
-
-
-def test_a_proposal_model_that_keeps_to_no_format_is_one_clear_error() -> None:
-    class Rambling(ScriptedModel):
-        def proposal(self, request):
-            return "Let me think about that."
-
-    journal = MemoryJournal()
-    with pytest.raises(OutputParseError, match="does not keep to the format"):
-        run(SPEC, Rambling(), journal)

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from dspy_runtime.scripted import CONTRACT, ScriptedModel, make_rows, run
+from dspy_runtime.scripted import CONTRACT, SEARCHES, ScriptedModel, is_proposal, make_rows, run
 from pydantic import ValidationError
 
 from domain.dataset import Split
-from domain.optimization import LabeledFewShotSpec, MiproV2Spec, OptimizerSpec, RandomSearchSpec, planned_calls
+from domain.optimization import ChainSpec, GepaSpec, LabeledFewShotSpec, MiproV2Spec, OptimizerSpec, RandomSearchSpec
+from domain.optimization_plan import planned_calls, planned_stages
 from domain.prompt import Demonstration, PromptStep, PromptVersion
 
 SPECS: list[OptimizerSpec] = [
@@ -21,6 +22,8 @@ SPECS: list[OptimizerSpec] = [
     MiproV2Spec(),
     MiproV2Spec(max_bootstrapped=0, max_labeled=0),
     MiproV2Spec(auto="medium", max_labeled=0),
+    ChainSpec(stages=(LabeledFewShotSpec(demonstrations=2), GepaSpec(max_rows=200), LabeledFewShotSpec())),
+    *SEARCHES,
 ]
 ROOT = Path(__file__).parents[2]
 
@@ -42,13 +45,20 @@ class Hopeless(ScriptedModel):
         return "refund about amber"
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=str)
-@pytest.mark.parametrize("dev_rows", [8, 60])
-def test_no_run_makes_more_calls_than_planned(spec: OptimizerSpec, dev_rows: int) -> None:
-    for prompt, predictors in ((None, 1), (two_steps(), 2)):
-        model = Hopeless()
-        run(spec, model, prompt=prompt, train=make_rows(Split.TRAIN, 12), dev=make_rows(Split.DEV, dev_rows))
-        assert len(model.requests) <= planned_calls(spec, 12, dev_rows, predictors)
+@pytest.mark.parametrize("model", [ScriptedModel, Hopeless])
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
+def test_no_run_makes_more_calls_than_planned(spec: OptimizerSpec, model: type[ScriptedModel]) -> None:
+    dev_rows = 60 if isinstance(spec, MiproV2Spec) and model is Hopeless else 8
+    for prompt, steps in ((None, 1), (two_steps(), 2)):
+        asked = model()
+        run(spec, asked, prompt=prompt, train=make_rows(Split.TRAIN, 12), dev=make_rows(Split.DEV, dev_rows))
+        stages = planned_stages(spec, 12, dev_rows, steps)
+        proposals = [request for request in asked.requests if is_proposal(request)]
+        assert len(proposals) <= sum(stage.proposals.at_most for stage in stages)
+        assert len(asked.requests) - len(proposals) <= sum(stage.task.at_most for stage in stages)
+        assert all(stage.task.expected <= stage.task.at_most for stage in stages)
+        assert all(stage.proposals.expected <= stage.proposals.at_most for stage in stages)
+        assert len(asked.requests) <= planned_calls(spec, 12, dev_rows, steps)
 
 
 def test_what_mipro_cannot_do_is_refused_by_the_task_file() -> None:

@@ -7,6 +7,7 @@ import random
 import pytest
 from dspy_runtime.scripted import (
     CONTRACT,
+    COST_NANO_USD,
     RUN_ID,
     MemoryJournal,
     ScriptedModel,
@@ -24,6 +25,7 @@ from domain.optimization import RandomSearchSpec
 from domain.parsing import parse_output
 from domain.prompt import Demonstration
 from domain.rendering import render_step
+from resources.dspy_runtime.progress import SearchState
 from resources.dspy_runtime.results import OptimizationResult
 from resources.llm.prompt_request import build_request
 
@@ -217,8 +219,18 @@ def test_a_row_that_cannot_be_a_demonstration_is_one_clear_error() -> None:
 
 
 def test_progress_is_told() -> None:
-    told: list[tuple[int, int, float | None]] = []
-    result = run(SPEC, ScriptedModel(), progress=lambda *where: told.append(where))
-    assert [calls for calls, _, _ in told] == sorted(calls for calls, _, _ in told)
-    assert told[0] == (1, 0, None)
-    assert told[-1] == (result.calls, len(result.candidates), result.best_dev_score)
+    told: list[SearchState] = []
+    model = ScriptedModel()
+    result = run(SPEC, model, progress=told.append)
+    assert [state.answers for state in told] == sorted(state.answers for state in told)
+    assert told[0] == SearchState(answers=1, candidates=0, best=None, spent_nano_usd=told[0].spent_nano_usd)
+    assert told[-1] == SearchState(
+        result.calls, len(result.candidates), result.best_dev_score, len(model.requests) * COST_NANO_USD
+    )
+
+
+def test_candidates_have_intervals_and_the_cost_of_their_dev_rows(result: OptimizationResult) -> None:
+    for candidate in result.candidates:
+        assert candidate.interval is not None
+        assert candidate.interval.low < candidate.interval.mean == candidate.dev_score < candidate.interval.high
+        assert candidate.dev_cost_nano_usd == 20 * COST_NANO_USD

@@ -9,19 +9,15 @@ import time
 from pathlib import Path
 
 import pytest
-from dspy_runtime.killable_run import SPEC, THREADS, run_billed
-from dspy_runtime.scripted import MemoryJournal, ScriptedModel, run, ticket_prompt
+from dspy_runtime.killable_run import SPEC, run_billed
+from dspy_runtime.scripted import SEARCHES, THREADS, MemoryJournal, ScriptedModel, run, ticket_prompt
 
-from domain.optimization import MiproV2Spec, OptimizerSpec, RandomSearchSpec
+from domain.optimization import OptimizerSpec
 from resources.database import schema
 from resources.database.session import open_database
 from resources.llm.types import CallContext, Completion, Request
 
 ROOT = Path(__file__).parents[2]
-SPECS = [
-    RandomSearchSpec(candidates=3, max_bootstrapped=2, max_labeled=5, threads=THREADS),
-    MiproV2Spec(max_bootstrapped=2, max_labeled=2, threads=THREADS),
-]
 
 
 class Killed(BaseException):
@@ -42,15 +38,16 @@ class Mortal(ScriptedModel):
         return answer
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
-@pytest.mark.parametrize("temperature", [0.0, 0.8])
+@pytest.mark.parametrize(
+    ("spec", "temperature"), [*((spec, 0.8) for spec in SEARCHES), (SEARCHES[1], 0.0), (SEARCHES[3], 0.0)], ids=str
+)
 def test_killed_again_and_again(spec: OptimizerSpec, temperature: float) -> None:
     prompt = ticket_prompt(temperature)
     whole = ScriptedModel()
     uninterrupted = run(spec, whole, prompt=prompt)
     journal = MemoryJournal()
     billed, kills = 0, 0
-    for dies_at in (1, 2, 13, 19, 40, 47):
+    for dies_at in (1, 2, 5, 9, 12, 47):
         model = Mortal(dies_at)
         try:
             resumed = run(spec, model, journal, prompt=prompt)
@@ -67,8 +64,7 @@ def test_killed_again_and_again(spec: OptimizerSpec, temperature: float) -> None
     assert len(whole.requests) <= billed <= len(whole.requests) + kills * THREADS
 
 
-@pytest.mark.parametrize("share", [0.2, 0.7])
-def test_sigkill(tmp_path: Path, share: float) -> None:
+def test_sigkill(tmp_path: Path) -> None:
     whole = ScriptedModel()
     uninterrupted = run(SPEC, whole)
     database, invoice = tmp_path / "promptory.db", tmp_path / "invoice"
@@ -84,7 +80,7 @@ def test_sigkill(tmp_path: Path, share: float) -> None:
         env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "HOME": str(tmp_path), "PATH": ""},
     )
     deadline = time.monotonic() + 60
-    while lines(invoice) < share * len(whole.requests):
+    while lines(invoice) < 0.6 * len(whole.requests):
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.005)

@@ -17,6 +17,7 @@ from resources.database.session import open_database
 from resources.dspy_runtime.calls import Draw, RunCalls
 from resources.dspy_runtime.halting import OptimizationHalted
 from resources.dspy_runtime.journal import Journal
+from resources.dspy_runtime.progress import ProgressReport
 from resources.dspy_runtime.stored_journal import StoredJournal
 from resources.llm.types import CallContext, Request
 
@@ -73,7 +74,7 @@ def test_draws_are_told_apart_and_everything_else_is_not() -> None:
 
     store = MemoryJournal()
     for _ in range(2):  # the second time as a resumed run
-        calls = RunCalls(model, Journal(store, "run"), CallContext(), lambda: None)
+        calls = RunCalls(model, Journal(store, "run"), CallContext(), ProgressReport(None, 0))
         texts = [
             calls.answer(REQUEST, draw, None)["text"] for draw in (Draw(), Draw(index=1), Draw(0), Draw(1, 1), Draw())
         ]
@@ -93,7 +94,7 @@ def test_text_that_cannot_be_sent_on_is_mended() -> None:
         lambda request, context: completion("half \ud83d", 1, request.model),
         Journal(MemoryJournal(), "run"),
         CallContext(),
-        lambda: None,
+        ProgressReport(None, 0),
     )
     assert calls.answer(REQUEST, Draw(), None)["text"] == "half ?"
 
@@ -104,7 +105,7 @@ def test_after_a_failure_no_call_is_answered() -> None:
             raise ValueError("bad")
         return completion("fine", 1, request.model)
 
-    calls = RunCalls(model, Journal(MemoryJournal(), "run"), CallContext(), lambda: None)
+    calls = RunCalls(model, Journal(MemoryJournal(), "run"), CallContext(), ProgressReport(None, 0))
     calls.answer(REQUEST, Draw(), None)
     with pytest.raises(OptimizationHalted):
         calls.answer(Request("openai/m", (Message("user", "bad"),)), Draw(), None)

@@ -112,6 +112,22 @@ def test_a_materialization_shows_what_the_ledger_has_of_its_calls(loop: Loop, as
         assert (shown["run_calls"], round(shown["run_cost_usd"] * NANO)) == (calls, cost)
 
 
+def test_the_page_of_the_search_shows_plan_candidates_and_what_changed(loop: Loop) -> None:
+    with loop.place.instance() as instance:
+        record = instance.fetch_materializations(dg.AssetKey("optimization_run"), limit=1).records[0]
+        logged = [entry.user_message for entry in instance.all_logs(record.run_id)]
+    assert record.asset_materialization is not None
+    shown = {name: str(value.value) for name, value in record.asset_materialization.metadata.items()}
+    assert "| bootstrap_random_search | task | openai/scripted |" in shown["plan"]
+    assert shown["candidates"].count("★") == 1
+    assert "(95 %)" in shown["candidates"]
+    assert "USD per 1,000 rows" in shown["candidates"]
+    assert "\n+-- demonstrations: " in shown["diff"]
+    assert shown["score_vs_cost"].startswith("![Score on dev against cost](data:image/png;base64,")
+    assert any(line.startswith("planned: ") for line in logged)
+    assert 1 <= sum("(new best)" in line for line in logged) <= 4
+
+
 def test_every_attempt_is_on_the_invoice_at_its_price(loop: Loop) -> None:
     with loop.place.database() as database, database.engine.connect() as connection:
         booked = connection.exec_driver_sql("SELECT provider_request_id, cost_nano_usd, charge FROM attempts").all()

@@ -127,7 +127,7 @@ def _rest(draft: Draft) -> list[str]:
         "",
         "# What `promptory optimize` does; leave it out for a task that is only evaluated.",
         "# labeled_few_shot takes random demonstrations, bootstrap_random_search looks for the best set,",
-        "# mipro_v2 also writes instructions (it needs a language model).",
+        "# mipro_v2, gepa and others also write instructions (they need a language model); see docs/optimizers.md.",
         "optimizer:",
         "  kind: bootstrap_random_search",
         "  seed: 0  # same seed, same result",

@@ -35,10 +35,12 @@ def answer(task_name: str, inputs: Sequence[str], reference: str, as_json: bool)
     row = _row(task, inputs)
     settings = _with_task_cap(environment.core_settings(), task)
     given, completions = asyncio.run(_ask(settings, task, record.prompt, row))
+    meets_contract, parsed = _parsed(record.prompt, given.text)
     value = {
         "task": task_name,
         "answer": given.text,
-        "meets_contract": _meets_contract(record.prompt, given.text),
+        "value": parsed,
+        "meets_contract": meets_contract,
         "call_id": given.call_id,
         "prompt_version": record.version,
         "prompt_version_id": record.id,
@@ -52,7 +54,9 @@ def answer(task_name: str, inputs: Sequence[str], reference: str, as_json: bool)
         seen |= {"cost": dollars(value["cost_nano_usd"]), "cached": "yes" if value["cached"] else "no"}
         seen |= {"tokens": f"{value['input_tokens']} in, {value['output_tokens']} out"}
         seen |= {"latency": f"{1000 * value['latency_s']:.0f} ms"}
-        if not value["meets_contract"]:
+        if record.prompt.steps[-1].output.reasoning:
+            seen["value"] = parsed
+        if not meets_contract:
             seen["warning"] = "the answer does not meet the output contract"
         console.print(facts(seen), style="dim")
 
@@ -106,9 +110,9 @@ def _effort(completions: Sequence[Completion]) -> dict[str, Any]:
     }
 
 
-def _meets_contract(prompt: PromptVersion, text: str) -> bool:
+def _parsed(prompt: PromptVersion, text: str) -> tuple[bool, Any]:
+    """Whether the answer meets the contract, and the value it stands for, without reasoning or fences."""
     try:
-        parse_output(prompt.steps[-1].output, text)
+        return True, parse_output(prompt.steps[-1].output, text)
     except OutputParseError:
-        return False
-    return True
+        return False, None

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from domain.contracts import contract_section
 from domain.prompt import PromptStep
+from domain.prompt_text import step_demonstrations
 from orchestration.cli.figures import named, score, score_values
 from orchestration.cli.opening import current_database
 from orchestration.cli.screen import emit, facts, table
@@ -72,14 +73,6 @@ def shown(task: str, reference: str, as_json: bool) -> None:
             console.print(Panel(_step_text(step), title=f"step {step.name}", title_align="left"))
 
     emit(as_json, value, show)
-
-
-def step_demonstrations(step: PromptStep) -> list[str]:
-    """Each demonstration as lines: the inputs, then the answer."""
-    return [
-        "\n".join([*(f"{name}: {text}" for name, text in demo.inputs.items()), f"→ {demo.output}"])
-        for demo in step.demonstrations
-    ]
 
 
 def _values(record: PromptVersionRecord) -> dict[str, Any]:

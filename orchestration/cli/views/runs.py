@@ -6,23 +6,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 from domain.dataset import DatasetVersion
 from domain.errors import InputError
-from orchestration.cli.figures import named, percent
+from orchestration.cli.figures import dollars, interval, named, percent
 from orchestration.cli.opening import current_database, make_database, open_catalog
 from orchestration.cli.progress_bars import progress_bars
-from orchestration.cli.screen import emit, facts
+from orchestration.cli.screen import emit, facts, table
 from orchestration.cli.views.effort import Effort, measured
 from orchestration.cli.views.outcome import Outcome, read_outcome
 from orchestration.environments import Environment
-from orchestration.run_report import RunReport
+from orchestration.run_report import RunFailedError, RunReport
 from resources.database.repositories import dataset_versions, optimization_runs, prompt_versions
 from resources.database.repositories.optimization_runs import OptimizationRunRecord
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 
 INGEST = ("dataset", "prompt_version")
 OPTIMIZE = (*INGEST, "optimization_run")
+SHOWN_CANDIDATES = 10
 EVALUATE = (*INGEST, "evaluation", "promotion")
 
 
@@ -61,7 +63,10 @@ def optimized(task: str, as_json: bool, verbose: bool) -> None:
         raise InputError(
             f"task {task!r} names no optimizer", field="optimizer", mend="add `optimizer: {kind: …}` to its file."
         )
-    report, effort = run(environment, task, OPTIMIZE, as_json=as_json, verbose=verbose)
+    try:
+        report, effort = run(environment, task, OPTIMIZE, as_json=as_json, verbose=verbose)
+    except RunFailedError as error:
+        raise _with_progress(environment, task, error) if error.interrupted else error from None
     dataset, prompt = _versions(environment, task, report)
     with current_database(environment) as database, database.session(read_only=True) as session:
         done = optimization_runs.get(session, str(report.metadata["optimization_run"]["run_id"]))
@@ -79,10 +84,19 @@ def optimized(task: str, as_json: bool, verbose: bool) -> None:
         if done.stop_reason:
             told["cut short"] = done.stop_reason
         console.print(facts(told))
+        console.print(candidate_table(done))
         effort.show(console)
         console.print(f"Next: promptory evaluate {task}")
 
     emit(as_json, value, show)
+
+
+def _with_progress(environment: Environment, task: str, error: RunFailedError) -> RunFailedError:
+    """The error of an interrupted search, with how far it came."""
+    with current_database(environment) as database, database.session(read_only=True) as session:
+        newest = next(iter(optimization_runs.list_optimization_runs(session, task, status="paused", limit=1)), None)
+    reached = "" if newest is None else f". {newest.stop_reason}"
+    return RunFailedError(f"{error.problem}{reached}", run_id=error.run_id, interrupted=True)
 
 
 def evaluated(task: str, as_json: bool, verbose: bool) -> None:
@@ -147,6 +161,25 @@ def dataset_text(dataset: DatasetVersion) -> str:
 
 def _ingest_facts(dataset: DatasetVersion, prompt: PromptVersionRecord) -> dict[str, object]:
     return {"dataset": dataset_text(dataset), "prompt": named(prompt)}
+
+
+def candidate_table(done: OptimizationRunRecord) -> Table:
+    """The best candidates of a run: score with interval, and what answering rows with them costs."""
+    ranked = sorted(done.candidates, key=lambda one: -(one["dev_score"] or 0.0))
+    rows = [
+        [
+            "*" if one["prompt_version_id"] == done.result_prompt_version_id else "",
+            one["prompt_version_id"][:12],
+            one["kind"],
+            "not scored" if one["dev_score"] is None else percent(one["dev_score"]),
+            "" if one.get("dev_low") is None else interval(one["dev_low"], one["dev_high"]),
+            dollars(1_000 * one["dev_cost_nano_usd"] // one["dev_rows"]) if one.get("dev_rows") else "",
+        ]
+        for one in ranked[:SHOWN_CANDIDATES]
+    ]
+    columns = ["", "prompt version", "differs in", "score on dev", "95 %", "per 1,000 rows"]
+    title = f"Candidates ({min(len(ranked), SHOWN_CANDIDATES)} of {len(ranked)})"
+    return table(title, columns, rows, right=columns[3:])
 
 
 def _run_values(done: OptimizationRunRecord, best: PromptVersionRecord) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class OptimizationRunRecord:
     Attributes:
         optimizer: the optimizer's specification with seed and budget, as JSON values.
         stop_reason: why it is paused, or what cut a finished run short; None for a full one.
-        result_prompt_version_id: the winner on `dev`; None until finished.
+        result_prompt_version_id: the winner on `dev`; of a paused run, the best so far.
         reference_prompt_version_ids: versions the winner is to be held against, e.g. random demonstrations.
         candidates: one mapping per candidate, as the optimizer reported it.
     """
@@ -96,13 +96,14 @@ def start(
     return get(session, run_id)
 
 
-def pause(session: Session, run_id: str, *, reason: str) -> OptimizationRunRecord:
-    """Say why a run stands still until it is started again; a finished one stays as it is.
+def pause(session: Session, run_id: str, *, reason: str, so_far: RunResult | None = None) -> OptimizationRunRecord:
+    """Say why a run stands still until it is started again, and what it has so far; a finished one stays as it is.
 
     Raises:
         NotFoundError: no such run.
     """
-    _change_unfinished(session, run_id, {"status": "paused", "stop_reason": reason})
+    reached = {} if so_far is None else _values(so_far)
+    _change_unfinished(session, run_id, {**reached, "status": "paused", "stop_reason": reason})
     return get(session, run_id)
 
 
@@ -116,15 +117,7 @@ def finish(session: Session, run_id: str, result: RunResult, *, now: datetime) -
     finished = _change_unfinished(
         session,
         run_id,
-        {
-            "status": "finished",
-            "stop_reason": result.stop_reason,
-            "result_prompt_version_id": result.result_prompt_version_id,
-            "reference_prompt_version_ids": list(result.reference_prompt_version_ids),
-            "dev_score": result.dev_score,
-            "candidates": list(result.candidates),
-            "finished_at": now,
-        },
+        {**_values(result), "status": "finished", "stop_reason": result.stop_reason, "finished_at": now},
     )
     stored = get(session, run_id)
     if not finished and _comparable(_result_of(stored)) != _comparable(result):
@@ -188,6 +181,15 @@ def _change_unfinished(session: Session, run_id: str, values: dict[str, Any]) ->
         .execution_options(synchronize_session=False)
     )
     return changed.one_or_none() is not None
+
+
+def _values(result: RunResult) -> dict[str, Any]:
+    return {
+        "result_prompt_version_id": result.result_prompt_version_id,
+        "reference_prompt_version_ids": list(result.reference_prompt_version_ids),
+        "dev_score": result.dev_score,
+        "candidates": list(result.candidates),
+    }
 
 
 def _result_of(record: OptimizationRunRecord) -> RunResult:
