@@ -38,6 +38,9 @@ class GateRule(BaseModel):
     min_saving: float = Field(default=0.05, ge=0.05, lt=1, description="Significant saving that counts as cheaper.")
     max_cost_ratio: float | None = Field(default=None, gt=0, description="Candidate cost / production cost at most.")
     max_latency_ratio: float | None = Field(default=None, gt=0, description="Same, of the median latency.")
+    max_unscored: float = Field(
+        default=0.02, ge=0, lt=1, description="Share of rows without a score, in either arm, that nothing passes above."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from domain.dataset import Split
 from resources.database.repositories import evaluations
 from resources.database.session import Database
 from resources.evaluation.decide import Contest
+from resources.evaluation.problems import problem_counts
 
 
 def gate_check(contest: Contest) -> dg.AssetCheckResult:
@@ -17,6 +18,20 @@ def gate_check(contest: Contest) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN,
         description=decision.reason,
         metadata={"verdict": decision.verdict, "decision_id": decision.id, "look": decision.look},
+    )
+
+
+def problems_check(contest: Contest) -> dg.AssetCheckResult:
+    """Rows that an evaluator or a judge failed on have no score; unparsable answers have one, 0, and are counted."""
+    counts = problem_counts(one.record.summary for one in contest.all_evaluations())
+    failed = counts["evaluator_error"] + counts["judge_error"]
+    sentence = f"{failed} rows have no score, since an evaluator or a judge failed on them"
+    return dg.AssetCheckResult(
+        check_name="scored_rows",
+        passed=failed == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{sentence}; {counts['unparsable']} answers break their output contract (score 0).",
+        metadata={f"{kind}_rows": count for kind, count in counts.items()},
     )
 
 

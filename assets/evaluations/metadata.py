@@ -12,7 +12,9 @@ from domain.dataset import DatasetVersion
 from domain.identity import short_id
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.evaluation.decide import Contest
+from resources.evaluation.effort import Effort
 from resources.evaluation.evaluate import Evaluation
+from resources.evaluation.problems import problem_counts, problem_text
 from resources.evaluation.results import ExampleResult
 
 FLIPPED_ROWS = 12
@@ -30,6 +32,7 @@ def contest_metadata(contest: Contest, dataset: DatasetVersion) -> dict[str, Any
         "scores": dg.MetadataValue.md(markdown_table(SCORE_HEADER, _score_rows(contest))),
         "chart": dg.MetadataValue.md(score_chart("Score with 95 % interval", _bars(contest))),
         **_effort(contest),
+        **_problems(contest),
     }
     production = contest.test[contest.production.id]
     metadata["production_score"] = production.record.score
@@ -42,7 +45,16 @@ def contest_metadata(contest: Contest, dataset: DatasetVersion) -> dict[str, Any
     return metadata
 
 
-SCORE_HEADER = ["prompt version", "split", "rows", "score", "95 % interval", "cost / 1000 rows", "median latency"]
+SCORE_HEADER = [
+    "prompt version",
+    "split",
+    "rows",
+    "score",
+    "95 % interval",
+    "problems",
+    "cost / 1000 rows",
+    "median latency",
+]
 
 
 def _score_rows(contest: Contest) -> list[list[Any]]:
@@ -56,7 +68,8 @@ def _score_row(name: str, one: Evaluation) -> list[Any]:
     interval = f"{percent(record.score_low)} – {percent(record.score_high)}"
     per_thousand = f"${dollars(record.summary['cost_nano_usd']) / record.rows * 1000:.4f}"
     latency = f"{record.summary['latency_p50_s'] * 1000:.1f} ms"
-    return [name, record.split, record.rows, percent(record.score), interval, per_thousand, latency]
+    problems = problem_text(record.summary)
+    return [name, record.split, record.rows, percent(record.score), interval, problems, per_thousand, latency]
 
 
 def name_of(contest: Contest, prompt_version_id: str) -> str:
@@ -84,23 +97,28 @@ def _bars(contest: Contest) -> list[ScoreBar]:
 
 
 def _effort(contest: Contest) -> dict[str, Any]:
-    done = [one.answered for one in contest.all_evaluations()]
-    calls = sum(one.calls for one in done)
+    done = Effort.total(one.effort for one in contest.all_evaluations())
     return {
-        "cost_usd": dollars(sum(one.paid_nano_usd for one in done)),
-        "calls": calls,
-        "tokens": sum(one.tokens for one in done),
-        "cached_calls": sum(one.cached for one in done),
-        "cache_hit_rate": sum(one.cached for one in done) / calls if calls else 0.0,
-        "reused_answers": sum(one.reused for one in done),
+        "cost_usd": dollars(done.paid_nano_usd),
+        "calls": done.calls,
+        "tokens": done.tokens,
+        "cached_calls": done.cached,
+        "cache_hit_rate": done.cached / done.calls if done.calls else 0.0,
+        "reused_answers": done.reused,
         "rows": sum(one.record.rows for one in contest.all_evaluations()),
     }
 
 
+def _problems(contest: Contest) -> dict[str, int]:
+    counts = problem_counts(one.record.summary for one in contest.all_evaluations())
+    return {f"{kind}_rows": count for kind, count in counts.items()}
+
+
 def _flips(production: Evaluation, winner: Evaluation) -> str:
+    pairs = zip(production.examples, winner.examples, strict=True)
     rows = [
         [_change(before, after), *before.inputs.values(), before.expected, before.answer, after.answer]
-        for before, after in zip(production.examples, winner.examples, strict=True)
+        for before, after in pairs
         if before.score != after.score
     ]
     fields = list(production.examples[0].inputs)
@@ -108,6 +126,8 @@ def _flips(production: Evaluation, winner: Evaluation) -> str:
 
 
 def _change(before: ExampleResult, after: ExampleResult) -> str:
+    if before.score is None or after.score is None:
+        return "not comparable"
     return "better" if after.score > before.score else "worse"
 
 

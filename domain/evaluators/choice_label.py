@@ -7,7 +7,7 @@ from typing import Any
 from domain.contracts import ChoiceContract, OutputContract
 from domain.errors import InputError, OutputParseError
 from domain.evaluators.expected import expected_value
-from domain.evaluators.score import Score, verdict
+from domain.evaluators.score import Score, unparsable, verdict
 from domain.evaluators.specs import ChoiceLabelSpec
 from domain.parsing import parse_output
 
@@ -35,7 +35,7 @@ class ChoiceLabel:
         try:
             actual = parse_output(self._contract, text)
         except OutputParseError as error:
-            return Score(0.0, error.problem)
+            return unparsable(error)
         return verdict(right=wanted == actual, expected=wanted, actual=actual)
 
     def check_expected(self, expected: Any) -> None:

@@ -8,7 +8,7 @@ from domain.contracts import OutputContract
 from domain.errors import OutputParseError
 from domain.evaluators.equality import collapse
 from domain.evaluators.expected import answer_text, expected_text
-from domain.evaluators.score import Score, shown
+from domain.evaluators.score import Score, shown, unparsable
 from domain.evaluators.specs import ContainsSpec
 
 
@@ -26,7 +26,7 @@ class Contains:
         try:
             actual = answer_text(self._contract, text)
         except OutputParseError as error:
-            return Score(0.0, error.problem)
+            return unparsable(error)
         if collapse(wanted, ignore_case=self._ignore_case) in collapse(actual, ignore_case=self._ignore_case):
             return Score(1.0, f"the answer contains {shown(wanted)}")
         return Score(0.0, f"{shown(wanted)} is not in {shown(actual)}")

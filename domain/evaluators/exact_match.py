@@ -8,7 +8,7 @@ from domain.contracts import OutputContract
 from domain.errors import OutputParseError
 from domain.evaluators.equality import same_value
 from domain.evaluators.expected import expected_value
-from domain.evaluators.score import Score, verdict
+from domain.evaluators.score import Score, unparsable, verdict
 from domain.evaluators.specs import ExactMatchSpec
 from domain.parsing import parse_output
 
@@ -27,7 +27,7 @@ class ExactMatch:
         try:
             actual = parse_output(self._contract, text)
         except OutputParseError as error:
-            return Score(0.0, error.problem)
+            return unparsable(error)
         right = same_value(wanted, actual, ignore_case=self._ignore_case)
         return verdict(right=right, expected=wanted, actual=actual)
 

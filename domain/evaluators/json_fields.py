@@ -8,7 +8,7 @@ from domain.contracts import JsonContract, OutputContract
 from domain.errors import InputError, OutputParseError
 from domain.evaluators.equality import same_value
 from domain.evaluators.expected import expected_value
-from domain.evaluators.score import Score, shown
+from domain.evaluators.score import Score, shown, unparsable
 from domain.evaluators.specs import JsonFieldsSpec
 from domain.parsing import parse_output
 
@@ -42,7 +42,7 @@ class JsonFields:
         try:
             actual: dict[str, Any] = parse_output(self._contract, text)
         except OutputParseError as error:
-            return Score(0.0, error.problem)
+            return unparsable(error)
         wrong = [
             f"{field}: expected {shown(value)}, got {shown(actual.get(field))}"
             for field, value in wanted.items()

@@ -8,7 +8,7 @@ from domain.contracts import NumberContract, OutputContract, TextContract
 from domain.errors import InputError, OutputParseError
 from domain.evaluators.equality import within
 from domain.evaluators.expected import expected_value
-from domain.evaluators.score import Score, verdict
+from domain.evaluators.score import Score, unparsable, verdict
 from domain.evaluators.specs import NumericSpec
 from domain.parsing import parse_output
 
@@ -38,7 +38,7 @@ class Numeric:
         try:
             actual: float = parse_output(self._contract, text)
         except OutputParseError as error:
-            return Score(0.0, error.problem)
+            return unparsable(error)
         right = within(wanted, actual, max(self._absolute, self._relative * abs(wanted)))
         return verdict(right=right, expected=wanted, actual=actual)
 

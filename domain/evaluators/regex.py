@@ -8,7 +8,7 @@ from typing import Any
 from domain.contracts import OutputContract
 from domain.errors import OutputParseError
 from domain.evaluators.expected import answer_text, expected_text
-from domain.evaluators.score import Score, shown, verdict
+from domain.evaluators.score import Score, shown, unparsable, verdict
 from domain.evaluators.specs import RegexSpec
 
 
@@ -26,7 +26,7 @@ class Regex:
         try:
             actual = answer_text(self._contract, text)
         except OutputParseError as error:
-            return Score(0.0, error.problem)
+            return unparsable(error)
         match = self._pattern.search(actual)
         if match is None:
             return Score(0.0, f"the pattern is not found in {shown(actual)}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from domain.errors import OutputParseError
+
 SHOWN_CHARACTERS = 80
 
 
@@ -15,6 +17,7 @@ class Score:
     Attributes:
         value: 0 (wrong) to 1 (right).
         reason: one line for people that says why.
+        parsed: the evaluator could read the answer; False where the answer breaks its contract and so scores 0.
 
     Raises:
         ValueError: `value` is outside 0 to 1, or NaN.
@@ -22,6 +25,7 @@ class Score:
 
     value: float
     reason: str
+    parsed: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.value <= 1:
@@ -51,6 +55,11 @@ class Evaluator(Protocol):
             InputError: naming the value and the mend.
         """
         ...
+
+
+def unparsable(error: OutputParseError) -> Score:
+    """The score of an answer that cannot be read: 0, since the prompt that let the model answer so is at fault."""
+    return Score(0.0, error.problem, parsed=False)
 
 
 def shown(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from domain.contracts import OutputContract
 from domain.errors import OutputParseError
 from domain.evaluators.expected import answer_text, expected_text
-from domain.evaluators.score import Score
+from domain.evaluators.score import Score, unparsable
 from domain.evaluators.specs import TokenF1Spec
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
@@ -30,7 +30,7 @@ class TokenF1:
         try:
             actual = squad_tokens(answer_text(self._contract, text))
         except OutputParseError as error:
-            return Score(0.0, error.problem)
+            return unparsable(error)
         if not wanted or not actual:
             return Score(float(wanted == actual), "one side has nothing but articles and punctuation")
         shared = sum((Counter(wanted) & Counter(actual)).values())

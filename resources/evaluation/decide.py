@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from domain.dataset import DatasetVersion, Split
 from domain.errors import ConflictError
 from domain.gate import decide
 from domain.identity import content_id
+from domain.scored_pairs import ScoredPairs, scored_pairs
 from domain.task import Task
 from resources.database.repositories import aliases, gate_decisions
 from resources.database.repositories.gate_decisions import GateDecisionRecord
@@ -72,6 +73,7 @@ class Decider:
         Raises:
             UnansweredError: a call got no answer; running it again goes on from there.
             ProviderError: the provider refuses the requests themselves.
+            EvaluatorError: the metric could score no row at all.
         """
         rivals = list({record.id: record for record in candidates if record.id != production.id}.values())
         dev = {record.id: await self._engine.evaluate(record.prompt, Split.DEV) for record in (production, *rivals)}
@@ -131,6 +133,10 @@ class Decider:
     def _put_to_gate(
         self, production: PromptVersionRecord, winner: PromptVersionRecord, test: dict[str, Evaluation]
     ) -> GateDecisionRecord:
+        pairs = scored_pairs(test[winner.id].arm(), test[production.id].arm())
+        refusal = pairs.refusal(self._task.gate)
+        if refusal is not None:
+            return self._refuse_unscored(production, winner, test, refusal)
         decision_id = self._decision_id(production, winner)
         for _ in range(MAX_DECISION_RACES):
             with self._database.session(read_only=True) as session:
@@ -138,7 +144,7 @@ class Decider:
                 look = gate_decisions.looks(session, self._task.name) + 1
             if known is not None:
                 return known
-            outcome = decide(self._task.gate, test[winner.id].arm(), test[production.id].arm(), look)
+            outcome = decide(self._task.gate, pairs.candidate, pairs.production, look)
             record = GateDecisionRecord(
                 id=decision_id,
                 task=self._task.name,
@@ -149,8 +155,8 @@ class Decider:
                 production_evaluation_id=test[production.id].record.id,
                 look=look,
                 verdict=outcome.verdict,
-                reason=outcome.reason,
-                comparison=outcome.as_dict(),
+                reason=outcome.reason + _left_out(pairs),
+                comparison={**outcome.as_dict(), "unscored_rows": pairs.unscored},
                 created_at=self._clock(),
             )
             try:
@@ -160,8 +166,33 @@ class Decider:
                 continue
         raise ConflictError("other decisions of this task kept taking the next look", mend="try again.")
 
+    def _refuse_unscored(
+        self,
+        production: PromptVersionRecord,
+        winner: PromptVersionRecord,
+        test: dict[str, Evaluation],
+        reason: str,
+    ) -> GateDecisionRecord:
+        """A refusal of these very evaluations: once the evaluator is mended, the contest is still open."""
+        arms = (test[winner.id].record.id, test[production.id].record.id)
+        record = replace(
+            self._undecided(production, winner, "reject", reason),
+            id=content_id([self._decision_id(production, winner), *arms]),
+            candidate_evaluation_id=arms[0],
+            production_evaluation_id=arms[1],
+        )
+        with self._database.session() as session:
+            return gate_decisions.record(session, record)
+
     def _keep(self, production: PromptVersionRecord, candidate: PromptVersionRecord, reason: str) -> GateDecisionRecord:
-        record = GateDecisionRecord(
+        with self._database.session() as session:
+            return gate_decisions.record(session, self._undecided(production, candidate, "keep", reason))
+
+    def _undecided(
+        self, production: PromptVersionRecord, candidate: PromptVersionRecord, verdict: str, reason: str
+    ) -> GateDecisionRecord:
+        """A decision that no statistics made, and that is no look at test."""
+        return GateDecisionRecord(
             id=self._decision_id(production, candidate),
             task=self._task.name,
             candidate_id=candidate.id,
@@ -170,18 +201,20 @@ class Decider:
             candidate_evaluation_id=None,
             production_evaluation_id=None,
             look=0,
-            verdict="keep",
+            verdict=verdict,
             reason=reason,
             comparison={},
             created_at=self._clock(),
         )
-        with self._database.session() as session:
-            return gate_decisions.record(session, record)
 
     def _decision_id(self, production: PromptVersionRecord, candidate: PromptVersionRecord) -> str:
         evaluators = [spec.model_dump(mode="json") for spec in self._task.evaluators]
         rule = self._task.gate.model_dump(mode="json")
         return content_id([self._task.name, production.id, candidate.id, self._dataset.id, evaluators, rule])
+
+
+def _left_out(pairs: ScoredPairs) -> str:
+    return f" {pairs.unscored} of {pairs.rows} rows without a score were left out." if pairs.unscored else ""
 
 
 def _dev_reason(winner: Evaluation, production: Evaluation) -> str:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from upath import UPath
 
 from domain.dataset import DatasetVersion, Row, Split
 from domain.evaluators.registry import build_evaluator
-from domain.gate import ArmResults
+from domain.evaluators.row_score import RowScore
 from domain.identity import content_id
 from domain.prompt import PromptVersion
+from domain.scored_pairs import EvaluatedArm
 from domain.task import Task
 from resources.database.repositories import evaluations
 from resources.database.repositories.evaluations import EvaluationRecord
 from resources.database.session import Database
-from resources.evaluation.answering import Answered, answer_rows
+from resources.evaluation.answering import answer_rows
+from resources.evaluation.answers import Answer
+from resources.evaluation.effort import Effort
+from resources.evaluation.example_files import write_examples
 from resources.evaluation.prompt_runner import Completer
-from resources.evaluation.results import ExampleResult, score_examples, summarise, write_examples
+from resources.evaluation.results import ExampleResult, contract_problem, make_examples
+from resources.evaluation.scoring import score_rows
 from resources.evaluation.stored_answers import StoredAnswers
+from resources.evaluation.summary import summarise
 from resources.llm.types import CallContext
 from resources.storage.datasets import DatasetStore
 
@@ -32,15 +36,15 @@ EvaluationProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A finished evaluation with its examples, ordered by input id, and what this run paid for it."""
+    """A finished evaluation with its examples, ordered by input id, and what this run took."""
 
     record: EvaluationRecord
     examples: tuple[ExampleResult, ...]
-    answered: Answered
+    effort: Effort
 
-    def arm(self) -> ArmResults:
+    def arm(self) -> EvaluatedArm:
         """The examples as the gate takes them."""
-        return ArmResults(
+        return EvaluatedArm(
             scores=tuple(example.score for example in self.examples),
             costs=tuple(example.cost_nano_usd for example in self.examples),
             latencies=tuple(example.latency_s for example in self.examples),
@@ -80,6 +84,7 @@ class EvaluationEngine:
         Raises:
             UnansweredError: a call got no answer; running it again goes on from there.
             ProviderError: the provider refuses the requests themselves.
+            EvaluatorError: the metric could score no row at all.
             NotFoundError: the dataset's rows are gone.
         """
         rows = self._rows_of(split)
@@ -94,9 +99,15 @@ class EvaluationEngine:
             progress=partial(self._progress, label) if self._progress else None,
         )
         contract = prompt.steps[-1].output
-        evaluators = [build_evaluator(spec, contract) for spec in self._task.evaluators]
-        examples = score_examples(rows, answered.answers, evaluators)
-        return Evaluation(self._save(prompt, split, examples, answered), tuple(examples), answered)
+        problems = {row.input_id: contract_problem(contract, answered.answers[row.input_id]) for row in rows}
+        examples = make_examples(rows, answered.answers, problems, self._scores(prompt, rows, answered.answers))
+        return Evaluation(self._save(prompt, split, examples), tuple(examples), answered.effort)
+
+    def _scores(
+        self, prompt: PromptVersion, rows: list[Row], answers: dict[str, Answer]
+    ) -> dict[str, dict[str, RowScore]]:
+        evaluators = [build_evaluator(spec, prompt.steps[-1].output) for spec in self._task.evaluators]
+        return {evaluator.name: score_rows(evaluator, rows, answers) for evaluator in evaluators}
 
     def _rows_of(self, split: Split) -> list[Row]:
         if split not in self._rows:
@@ -112,32 +123,36 @@ class EvaluationEngine:
             deadline_s=600.0,
         )
 
-    def _save(
-        self, prompt: PromptVersion, split: Split, examples: list[ExampleResult], answered: Answered
-    ) -> EvaluationRecord:
-        evaluators = [spec.model_dump(mode="json") for spec in self._task.evaluators]
-        evaluation_id = content_id([prompt.id, self._dataset.id, str(split), evaluators])
-        summary = summarise(examples, answered.answers)
-        metric_name, metric = next(iter(summary.metrics.items()))
-        path = write_examples(self._root, evaluation_id, examples)
+    def _save(self, prompt: PromptVersion, split: Split, examples: list[ExampleResult]) -> EvaluationRecord:
+        summary = summarise(examples)
+        metric = summary.metrics[examples[0].metric]
+        evaluation_id = self._id(prompt, split, examples)
         record = EvaluationRecord(
             id=evaluation_id,
             task=self._task.name,
             prompt_version_id=prompt.id,
             dataset_version_id=self._dataset.id,
             split=str(split),
-            metric=metric_name,
+            metric=examples[0].metric,
             rows=summary.rows,
-            score=metric.mean,
-            score_low=metric.low,
-            score_high=metric.high,
-            summary=_as_json(summary.as_dict()),
-            storage_path=path,
+            score=metric.mean or 0.0,
+            score_low=metric.low or 0.0,
+            score_high=metric.high or 0.0,
+            summary=summary.as_dict(),
+            storage_path=write_examples(self._root, evaluation_id, examples),
             created_at=self._clock(),
         )
         with self._database.session() as session:
             return evaluations.save(session, record)
 
-
-def _as_json(value: dict[str, Any]) -> dict[str, Any]:
-    return json.loads(json.dumps(value))
+    def _id(self, prompt: PromptVersion, split: Split, examples: list[ExampleResult]) -> str:
+        """One with rows that could not be scored is another than the complete one that may follow it."""
+        evaluators = [spec.model_dump(mode="json") for spec in self._task.evaluators]
+        unscored = [
+            [name, example.input_id]
+            for example in examples
+            for name, score in example.scores.items()
+            if score.value is None
+        ]
+        content = [prompt.id, self._dataset.id, str(split), evaluators]
+        return content_id([*content, unscored] if unscored else content)

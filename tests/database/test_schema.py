@@ -15,7 +15,7 @@ from resources.database.repositories import budget_scopes
 from resources.database.session import Database, open_database
 from resources.database.tables import Base
 
-HEAD = "0001"
+HEAD = "0004"
 
 
 def test_upgrade_tells_where_it_came_from(empty_database: Database):
@@ -81,8 +81,8 @@ def test_absent_schema_names_the_mend(empty_database: Database):
 
 
 def test_older_schema_names_the_mend(database: Database, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(schema, "known_revisions", lambda: ("0002", HEAD))
-    with pytest.raises(SchemaVersionError, match=f"is on schema {HEAD}, this program needs 0002") as caught:
+    monkeypatch.setattr(schema, "known_revisions", lambda: ("0005", HEAD))
+    with pytest.raises(SchemaVersionError, match=f"is on schema {HEAD}, this program needs 0005") as caught:
         schema.require_current(database)
     assert caught.value.mend == "run `promptory db upgrade`"
 

@@ -78,6 +78,7 @@ def test_reasoning_that_never_ends_scores_nothing_and_says_why(
     score = build_evaluator(spec, reasoned).score(expected, "I think that 4 is yes and the cat")
     assert score.value == 0
     assert "`Answer:` line" in score.reason
+    assert score.parsed is isinstance(spec, JsonSchemaSpec)  # to this one, being read is the question itself
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.1, float("nan")])
@@ -121,7 +122,7 @@ def test_choice_label(text: str, score: float) -> None:
 
 def test_a_label_nobody_declared_is_named_in_the_reason() -> None:
     score = build_evaluator(ChoiceLabelSpec(), CHOICE).score("Billing", "refund")
-    assert score == Score(0.0, "'refund' is none of the declared labels")
+    assert score == Score(0.0, "'refund' is none of the declared labels", parsed=False)
 
 
 @pytest.mark.parametrize(
