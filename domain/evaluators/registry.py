@@ -11,12 +11,14 @@ from domain.errors import InputError
 from domain.evaluators.choice_label import ChoiceLabel
 from domain.evaluators.contains import Contains
 from domain.evaluators.exact_match import ExactMatch
+from domain.evaluators.expected import expected_value
 from domain.evaluators.json_fields import JsonFields
 from domain.evaluators.json_schema import JsonSchema
 from domain.evaluators.numeric import Numeric
 from domain.evaluators.regex import Regex
 from domain.evaluators.score import Evaluator, shown
 from domain.evaluators.specs import (
+    BuiltInSpec,
     ChoiceLabelSpec,
     ContainsSpec,
     EvaluatorSpec,
@@ -24,14 +26,19 @@ from domain.evaluators.specs import (
     JsonFieldsSpec,
     JsonSchemaSpec,
     NumericSpec,
+    PythonSpec,
     RegexSpec,
+    TextSimilaritySpec,
     TokenF1Spec,
 )
+from domain.evaluators.text_similarity import TextSimilarity
 from domain.evaluators.token_f1 import TokenF1
 
 
-def build_evaluator(spec: EvaluatorSpec, contract: OutputContract) -> Evaluator:
+def build_evaluator(spec: BuiltInSpec, contract: OutputContract) -> Evaluator:
     """The evaluator `spec` names, reading answers by `contract`.
+
+    Those that need a function or a model of somebody else's are opened by `resources.evaluation.evaluators`.
 
     Raises:
         InputError: the two do not fit.
@@ -53,23 +60,27 @@ def build_evaluator(spec: EvaluatorSpec, contract: OutputContract) -> Evaluator:
             return JsonFields(spec, contract)
         case TokenF1Spec():
             return TokenF1(spec, contract)
+        case TextSimilaritySpec():
+            return TextSimilarity(spec, contract)
 
 
 def check_evaluators(specs: Sequence[EvaluatorSpec], contract: OutputContract) -> None:
-    """Refuse evaluators that cannot read the answers, or two of one kind (their scores share a name).
+    """Refuse evaluators that cannot read the answers, or two whose scores share a name.
 
     Raises:
         InputError: naming the evaluator and the mend.
     """
-    twice = [kind for kind, count in Counter(spec.kind for spec in specs).items() if count > 1]
+    twice = [name for name, count in Counter(spec.score_name for spec in specs).items() if count > 1]
     if twice:
         raise InputError(
-            f"there are two evaluators of kind {', '.join(twice)}",
+            f"the scores of two evaluators are called {', '.join(twice)}",
             field="evaluators",
-            mend="keep one of each kind; a regex may list alternatives with `|`.",
+            mend="give kinds that take one a `name`, and keep one each of the others; a regex may list alternatives "
+            "with `|`.",
         )
     for spec in specs:
-        build_evaluator(spec, contract)
+        if not isinstance(spec, PythonSpec):
+            build_evaluator(spec, contract)
 
 
 def check_expected(specs: Sequence[EvaluatorSpec], contract: OutputContract, expected: Any) -> None:
@@ -80,10 +91,17 @@ def check_expected(specs: Sequence[EvaluatorSpec], contract: OutputContract, exp
     """
     for spec in specs:
         try:
-            build_evaluator(spec, contract).check_expected(expected)
+            _check_expected(spec, contract, expected)
         except InputError as error:
             raise InputError(
-                f"{spec.kind} cannot score the expected value {shown(expected)}: {error.problem}",
+                f"{spec.score_name} cannot score the expected value {shown(expected)}: {error.problem}",
                 field=error.field,
                 mend=error.mend or "correct the row's expected value.",
             ) from error
+
+
+def _check_expected(spec: EvaluatorSpec, contract: OutputContract, expected: Any) -> None:
+    if isinstance(spec, PythonSpec):
+        expected_value(contract, expected)  # what the function makes of it, only the function knows
+    else:
+        build_evaluator(spec, contract).check_expected(expected)

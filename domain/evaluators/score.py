@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from domain.errors import OutputParseError
 
 SHOWN_CHARACTERS = 80
+NO_INPUTS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +40,15 @@ class Evaluator(Protocol):
 
     @property
     def name(self) -> str:
-        """The key its scores are stored under: the spec's kind."""
+        """The key its scores are stored under: the spec's `score_name`."""
         ...
 
-    def score(self, expected: Any, text: str) -> Score:
-        """The score of the answer `text`; an answer that breaks the output contract scores 0.
+    def score(self, expected: Any, text: str, inputs: Mapping[str, str] = NO_INPUTS, /) -> Score:
+        """The score of the answer `text` to the row's `inputs`; an answer that breaks the output contract scores 0.
 
         Raises:
             InputError: `expected` cannot be scored, as `check_expected` would have said.
+            EvaluatorError: the evaluator itself failed.
         """
         ...
 

@@ -7,9 +7,17 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
+SCORE_NAME_PATTERN = r"^[a-z][a-z0-9_]{0,49}$"
+FUNCTION_PATH_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+
 
 class _Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def score_name(self) -> str:
+        """What its scores are called, in tables and files: the kind, for kinds that have no `name`."""
+        return str(getattr(self, "kind"))  # noqa: B009 (declared by the subclasses, each with its own literal)
 
 
 class ExactMatchSpec(_Spec):
@@ -79,7 +87,30 @@ class TokenF1Spec(_Spec):
     kind: Literal["token_f1"] = "token_f1"
 
 
-EvaluatorSpec = Annotated[
+class TextSimilaritySpec(_Spec):
+    """Cosine of answer and expected text as bags of character n-grams: likeness of wording, not of meaning."""
+
+    kind: Literal["text_similarity"] = "text_similarity"
+    ngram: int = Field(default=3, ge=1, le=8, description="Characters per n-gram.")
+    ignore_case: bool = True
+
+
+class PythonSpec(_Spec):
+    """A function of your own: `(expected, given, inputs) -> float | bool | Score`."""
+
+    kind: Literal["python"] = "python"
+    path: str = Field(pattern=FUNCTION_PATH_PATTERN, description="Where to import it: package.module:function.")
+    name: str | None = Field(
+        default=None, pattern=SCORE_NAME_PATTERN, description="What its scores are called; the function's name."
+    )
+
+    @property
+    def score_name(self) -> str:
+        """`name`, or the function's."""
+        return self.name or self.path.partition(":")[2].strip("_").lower()[:50]
+
+
+BuiltInSpec = (
     ExactMatchSpec
     | ChoiceLabelSpec
     | ContainsSpec
@@ -87,6 +118,7 @@ EvaluatorSpec = Annotated[
     | NumericSpec
     | JsonSchemaSpec
     | JsonFieldsSpec
-    | TokenF1Spec,
-    Field(discriminator="kind"),
-]
+    | TokenF1Spec
+    | TextSimilaritySpec
+)
+EvaluatorSpec = Annotated[BuiltInSpec | PythonSpec, Field(discriminator="kind")]

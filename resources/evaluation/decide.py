@@ -17,6 +17,7 @@ from resources.database.repositories.gate_decisions import GateDecisionRecord
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.database.session import Database
 from resources.evaluation.evaluate import Evaluation, EvaluationEngine
+from resources.evaluation.evaluators import evaluator_identity
 from resources.evaluation.promote import PRODUCTION
 
 MAX_DECISION_RACES = 5
@@ -208,7 +209,7 @@ class Decider:
         )
 
     def _decision_id(self, production: PromptVersionRecord, candidate: PromptVersionRecord) -> str:
-        evaluators = [spec.model_dump(mode="json") for spec in self._task.evaluators]
+        evaluators = [evaluator_identity(spec) for spec in self._task.evaluators]
         rule = self._task.gate.model_dump(mode="json")
         return content_id([self._task.name, production.id, candidate.id, self._dataset.id, evaluators, rule])
 

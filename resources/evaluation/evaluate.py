@@ -10,7 +10,6 @@ from functools import partial
 from upath import UPath
 
 from domain.dataset import DatasetVersion, Row, Split
-from domain.evaluators.registry import build_evaluator
 from domain.evaluators.row_score import RowScore
 from domain.identity import content_id
 from domain.prompt import PromptVersion
@@ -22,6 +21,7 @@ from resources.database.session import Database
 from resources.evaluation.answering import answer_rows
 from resources.evaluation.answers import Answer
 from resources.evaluation.effort import Effort
+from resources.evaluation.evaluators import evaluator_identity, open_evaluator
 from resources.evaluation.example_files import write_examples
 from resources.evaluation.prompt_runner import Completer
 from resources.evaluation.results import ExampleResult, contract_problem, make_examples
@@ -85,6 +85,7 @@ class EvaluationEngine:
             UnansweredError: a call got no answer; running it again goes on from there.
             ProviderError: the provider refuses the requests themselves.
             EvaluatorError: the metric could score no row at all.
+            InputError: an evaluator's function cannot be imported.
             NotFoundError: the dataset's rows are gone.
         """
         rows = self._rows_of(split)
@@ -106,7 +107,7 @@ class EvaluationEngine:
     def _scores(
         self, prompt: PromptVersion, rows: list[Row], answers: dict[str, Answer]
     ) -> dict[str, dict[str, RowScore]]:
-        evaluators = [build_evaluator(spec, prompt.steps[-1].output) for spec in self._task.evaluators]
+        evaluators = [open_evaluator(spec, prompt.steps[-1].output) for spec in self._task.evaluators]
         return {evaluator.name: score_rows(evaluator, rows, answers) for evaluator in evaluators}
 
     def _rows_of(self, split: Split) -> list[Row]:
@@ -147,7 +148,7 @@ class EvaluationEngine:
 
     def _id(self, prompt: PromptVersion, split: Split, examples: list[ExampleResult]) -> str:
         """One with rows that could not be scored is another than the complete one that may follow it."""
-        evaluators = [spec.model_dump(mode="json") for spec in self._task.evaluators]
+        evaluators = [evaluator_identity(spec) for spec in self._task.evaluators]
         unscored = [
             [name, example.input_id]
             for example in examples

@@ -20,6 +20,6 @@ def _score(evaluator: Evaluator, row: Row, answer: Answer) -> RowScore:
     if answer.broken_step is not None:
         return RowScore(0.0, f"the answer of step {answer.broken_step} breaks its contract", ScoreStatus.UNPARSABLE)
     try:
-        return RowScore.of(evaluator.score(row.output, answer.text))
+        return RowScore.of(evaluator.score(row.output, answer.text, row.inputs))
     except (EvaluatorError, InputError) as error:
         return RowScore(None, error.problem, ScoreStatus.EVALUATOR_ERROR)

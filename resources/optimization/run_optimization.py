@@ -10,7 +10,6 @@ from upath import UPath
 
 from domain.dataset import DatasetVersion
 from domain.errors import InputError, PromptoryError
-from domain.evaluators.registry import build_evaluator
 from domain.optimization import OptimizerSpec, optimization_run_id
 from domain.pricing import usd_to_nano
 from domain.task import Task
@@ -21,6 +20,7 @@ from resources.database.session import Database
 from resources.dspy_runtime.results import CandidateResult, OptimizationResult
 from resources.dspy_runtime.run import optimize
 from resources.dspy_runtime.stored_journal import StoredJournal
+from resources.evaluation.evaluators import evaluator_identity, open_evaluator
 from resources.llm import CoreSettings, SyncClient, open_client_sync
 from resources.storage.datasets import DatasetStore, TrainingRows
 
@@ -35,7 +35,7 @@ class OptimizationRun:
         """Plan the run.
 
         Raises:
-            InputError: the task names no optimizer.
+            InputError: the task names no optimizer, or its metric's function is not there.
         """
         if task.optimizer is None:
             raise InputError(
@@ -45,7 +45,7 @@ class OptimizationRun:
         self._prompt = prompt
         self._dataset = dataset
         self._spec: OptimizerSpec = task.optimizer
-        metric = task.metric.model_dump(mode="json")
+        metric = evaluator_identity(task.metric)
         cap = usd_to_nano(task.budget.run_usd)
         self.id = optimization_run_id(prompt.id, dataset.id, task.optimizer, metric, cap)
 
@@ -105,7 +105,7 @@ class OptimizationRun:
             rows.train,
             rows.dev,
             self._spec,
-            build_evaluator(self._task.metric, prompt.steps[-1].output),
+            open_evaluator(self._task.metric, prompt.steps[-1].output),
             llm.complete,
             StoredJournal(database, clock),
             run_id=self.id,
