@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from domain.contracts import OutputContract
@@ -14,6 +14,7 @@ from domain.evaluators.exact_match import ExactMatch
 from domain.evaluators.expected import expected_value
 from domain.evaluators.json_fields import JsonFields
 from domain.evaluators.json_schema import JsonSchema
+from domain.evaluators.judge_spec import JudgeSpec
 from domain.evaluators.numeric import Numeric
 from domain.evaluators.regex import Regex
 from domain.evaluators.score import Evaluator, shown
@@ -33,6 +34,9 @@ from domain.evaluators.specs import (
 )
 from domain.evaluators.text_similarity import TextSimilarity
 from domain.evaluators.token_f1 import TokenF1
+
+JUDGE_AS_METRIC = "a judge cannot yet be an optimizer's metric"
+JUDGE_AS_METRIC_MEND = "put it second, after an evaluator that needs no model, or leave the optimizer out."
 
 
 def build_evaluator(spec: BuiltInSpec, contract: OutputContract) -> Evaluator:
@@ -79,8 +83,26 @@ def check_evaluators(specs: Sequence[EvaluatorSpec], contract: OutputContract) -
             "with `|`.",
         )
     for spec in specs:
-        if not isinstance(spec, PythonSpec):
+        if not isinstance(spec, PythonSpec | JudgeSpec):
             build_evaluator(spec, contract)
+
+
+def check_judges(specs: Sequence[EvaluatorSpec], providers: Collection[str], *, optimized: bool) -> None:
+    """Refuse judges whose model cannot be had or cannot judge, and one that an optimizer would have to ask.
+
+    Raises:
+        InputError: naming the evaluator and the mend.
+    """
+    for spec in specs:
+        provider = spec.model.partition("/")[0] if isinstance(spec, JudgeSpec) else None
+        if provider == "offline" or (provider is not None and provider not in providers):
+            what = "is no language model" if provider == "offline" else "has no known provider"
+            known = ", ".join(f"{name}/…" for name in sorted(providers) if name != "offline")
+            raise InputError(
+                f"the model of {spec.score_name} {what}", field="evaluators", mend=f"write one of {known}."
+            )
+    if optimized and isinstance(specs[0], JudgeSpec):
+        raise InputError(JUDGE_AS_METRIC, field="evaluators", mend=JUDGE_AS_METRIC_MEND)
 
 
 def check_expected(specs: Sequence[EvaluatorSpec], contract: OutputContract, expected: Any) -> None:
@@ -101,7 +123,7 @@ def check_expected(specs: Sequence[EvaluatorSpec], contract: OutputContract, exp
 
 
 def _check_expected(spec: EvaluatorSpec, contract: OutputContract, expected: Any) -> None:
-    if isinstance(spec, PythonSpec):
-        expected_value(contract, expected)  # what the function makes of it, only the function knows
+    if isinstance(spec, PythonSpec | JudgeSpec):
+        expected_value(contract, expected)  # what the function or the judge makes of it, only they know
     else:
         build_evaluator(spec, contract).check_expected(expected)

@@ -33,6 +33,7 @@ class RowScore:
         variance: between repeated judgements of this row (sample variance); None where there are not two.
         call_ids: calls of a judge, in the order of their samples.
         cost_nano_usd: what these cost when they were made.
+        failed_judgements: of several judgements of this row, those that could not be had or read.
     """
 
     value: float | None
@@ -41,6 +42,7 @@ class RowScore:
     variance: float | None = None
     call_ids: tuple[str, ...] = ()
     cost_nano_usd: int = 0
+    failed_judgements: int = 0
 
     @classmethod
     def of(cls, score: Score) -> Self:

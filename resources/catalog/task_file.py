@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from domain.errors import InputError, PromptoryError
-from domain.evaluators.registry import check_evaluators
+from domain.evaluators.registry import check_evaluators, check_judges
 from domain.optimization import check_optimizer
 from domain.rendering import check_templates
 from domain.task import Task
@@ -50,6 +50,7 @@ def _check_parts(task: Task) -> None:
             mend=f"write one of {', '.join(f'{name}/…' for name in sorted(KNOWN_PROVIDERS))}.",
         )
     check_templates(prompt, task.dataset.inputs)
+    check_judges(task.evaluators, KNOWN_PROVIDERS, optimized=task.optimizer is not None)
     check_evaluators(task.evaluators, prompt.steps[-1].output)
     if task.optimizer is not None:
         check_optimizer(task.optimizer, prompt.model)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from upath import UPath
 
 from domain.dataset import DatasetVersion, Row, Split
+from domain.evaluators.judge_spec import JudgeSpec
 from domain.evaluators.row_score import RowScore
+from domain.evaluators.specs import EvaluatorSpec
 from domain.identity import content_id
 from domain.prompt import PromptVersion
 from domain.scored_pairs import EvaluatedArm
@@ -19,14 +22,17 @@ from resources.database.repositories import evaluations
 from resources.database.repositories.evaluations import EvaluationRecord
 from resources.database.session import Database
 from resources.evaluation.answering import answer_rows
-from resources.evaluation.answers import Answer
+from resources.evaluation.calibration import calibrate
 from resources.evaluation.effort import Effort
 from resources.evaluation.evaluators import evaluator_identity, open_evaluator
 from resources.evaluation.example_files import write_examples
+from resources.evaluation.grading import grade_rows
+from resources.evaluation.judge import Judge
 from resources.evaluation.prompt_runner import Completer
 from resources.evaluation.results import ExampleResult, contract_problem, make_examples
 from resources.evaluation.scoring import score_rows
 from resources.evaluation.stored_answers import StoredAnswers
+from resources.evaluation.stored_judgements import StoredJudgements
 from resources.evaluation.summary import summarise
 from resources.llm.types import CallContext
 from resources.storage.datasets import DatasetStore
@@ -63,9 +69,16 @@ class EvaluationEngine:
         root: UPath,
         llm: Completer,
         clock: Callable[[], datetime],
+        evaluators: Sequence[EvaluatorSpec] | None = None,
         concurrency: int = 16,
         progress: EvaluationProgress | None = None,
     ) -> None:
+        """Prepare to evaluate.
+
+        Args:
+            evaluators: instead of all the task's; the first is the metric.
+            progress: told a stage's name, how many rows are done and of how many.
+        """
         self._task = task
         self._dataset = dataset
         self._database = database
@@ -77,6 +90,8 @@ class EvaluationEngine:
         self._store = DatasetStore(root)
         self._rows: dict[Split, list[Row]] = {}
         self._answers = StoredAnswers(database, clock)
+        self._evaluators = tuple(task.evaluators if evaluators is None else evaluators)
+        self._judge = Judge(llm, StoredJudgements(database), self._context(), clock, concurrency=concurrency)
 
     async def evaluate(self, prompt: PromptVersion, split: Split) -> Evaluation:
         """The evaluation of `prompt` on `split`; rows answered before cost nothing.
@@ -97,18 +112,41 @@ class EvaluationEngine:
             self._answers,
             self._context(),
             concurrency=self._concurrency,
-            progress=partial(self._progress, label) if self._progress else None,
+            progress=self._shown(label),
         )
         contract = prompt.steps[-1].output
         problems = {row.input_id: contract_problem(contract, answered.answers[row.input_id]) for row in rows}
-        examples = make_examples(rows, answered.answers, problems, self._scores(prompt, rows, answered.answers))
-        return Evaluation(self._save(prompt, split, examples), tuple(examples), answered.effort)
+        efforts = [answered.effort]
+        scores: dict[str, dict[str, RowScore]] = {}
+        for spec in self._evaluators:
+            if isinstance(spec, JudgeSpec):
+                grading = grade_rows(
+                    self._judge, spec, prompt, rows, answered.answers, problems, self._shown(f"{label} · {spec.name}")
+                )
+                scores[spec.name], effort = await grading
+                efforts.append(effort)
+            else:
+                scores[spec.score_name] = score_rows(open_evaluator(spec, contract), rows, answered.answers)
+        calibration, effort = await self._calibration(split)
+        examples = make_examples(rows, answered.answers, problems, scores)
+        record = self._save(prompt, split, examples, calibration)
+        return Evaluation(record, tuple(examples), Effort.total([*efforts, effort]))
 
-    def _scores(
-        self, prompt: PromptVersion, rows: list[Row], answers: dict[str, Answer]
-    ) -> dict[str, dict[str, RowScore]]:
-        evaluators = [open_evaluator(spec, prompt.steps[-1].output) for spec in self._task.evaluators]
-        return {evaluator.name: score_rows(evaluator, rows, answers) for evaluator in evaluators}
+    async def _calibration(self, split: Split) -> tuple[dict[str, dict[str, Any]], Effort]:
+        """Each judge against people, on `dev` only: what people thought of `test` rows is nobody's to look at."""
+        found: dict[str, dict[str, Any]] = {}
+        total = Effort()
+        for spec in self._evaluators:
+            if split is Split.DEV and isinstance(spec, JudgeSpec) and spec.calibration is not None:
+                progress = self._shown(f"{split} · {spec.name} · calibration")
+                found[spec.name], effort = await calibrate(
+                    self._judge, spec, spec.calibration, self._rows_of(split), progress
+                )
+                total = Effort.total([total, effort])
+        return found, total
+
+    def _shown(self, label: str) -> Callable[[int, int], None] | None:
+        return partial(self._progress, label) if self._progress else None
 
     def _rows_of(self, split: Split) -> list[Row]:
         if split not in self._rows:
@@ -124,8 +162,14 @@ class EvaluationEngine:
             deadline_s=600.0,
         )
 
-    def _save(self, prompt: PromptVersion, split: Split, examples: list[ExampleResult]) -> EvaluationRecord:
-        summary = summarise(examples)
+    def _save(
+        self,
+        prompt: PromptVersion,
+        split: Split,
+        examples: list[ExampleResult],
+        calibration: dict[str, dict[str, Any]],
+    ) -> EvaluationRecord:
+        summary = summarise(examples, calibration)
         metric = summary.metrics[examples[0].metric]
         evaluation_id = self._id(prompt, split, examples)
         record = EvaluationRecord(
@@ -148,12 +192,12 @@ class EvaluationEngine:
 
     def _id(self, prompt: PromptVersion, split: Split, examples: list[ExampleResult]) -> str:
         """One with rows that could not be scored is another than the complete one that may follow it."""
-        evaluators = [evaluator_identity(spec) for spec in self._task.evaluators]
+        evaluators = [evaluator_identity(spec) for spec in self._evaluators]
         unscored = [
             [name, example.input_id]
             for example in examples
             for name, score in example.scores.items()
-            if score.value is None
+            if score.value is None or score.failed_judgements
         ]
         content = [prompt.id, self._dataset.id, str(split), evaluators]
         return content_id([*content, unscored] if unscored else content)

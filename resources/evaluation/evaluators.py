@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from domain.contracts import OutputContract
+from domain.errors import InputError
+from domain.evaluators.judge_spec import JudgeSpec
 from domain.evaluators.python_function import PythonFunction
-from domain.evaluators.registry import build_evaluator
+from domain.evaluators.registry import JUDGE_AS_METRIC, JUDGE_AS_METRIC_MEND, build_evaluator
 from domain.evaluators.score import Evaluator
 from domain.evaluators.specs import EvaluatorSpec, PythonSpec
 from resources.evaluation.python_functions import load_function, source_sha256
@@ -16,8 +18,10 @@ def open_evaluator(spec: EvaluatorSpec, contract: OutputContract) -> Evaluator:
     """The evaluator `spec` names, reading answers by `contract`; a function is imported now.
 
     Raises:
-        InputError: the two do not fit, or there is no such function.
+        InputError: the two do not fit, there is no such function, or it is a judge, which needs more than an answer.
     """
+    if isinstance(spec, JudgeSpec):
+        raise InputError(JUDGE_AS_METRIC, field="evaluators", mend=JUDGE_AS_METRIC_MEND)
     if isinstance(spec, PythonSpec):
         return PythonFunction(spec, contract, load_function(spec.path).function)
     return build_evaluator(spec, contract)

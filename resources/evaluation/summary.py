@@ -25,6 +25,7 @@ class MetricSummary:
         scored: rows behind the mean, unparsable answers (which score 0) among them.
         unparsable: answers it could not read.
         errors: rows left without a score, since the evaluator or the judge failed on them.
+        failed_judgements: of all judgements, those that could not be had or read, also where others gave a score.
         within_row_variance: mean sample variance between repeated judgements of one row; None without repetition.
     """
 
@@ -35,6 +36,7 @@ class MetricSummary:
     scored: int
     unparsable: int
     errors: int
+    failed_judgements: int
     within_row_variance: float | None
 
 
@@ -114,6 +116,7 @@ def _metric(scores: Sequence[RowScore]) -> MetricSummary:
         scored=len(values),
         unparsable=sum(score.status is ScoreStatus.UNPARSABLE for score in scores),
         errors=len(scores) - len(values),
+        failed_judgements=sum(score.failed_judgements for score in scores),
         within_row_variance=sum(variances) / len(variances) if variances else None,
     )
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from servers.openai_server import OpenAIServer
 from upath import UPath
 
@@ -24,6 +23,9 @@ from resources.evaluation.decide import Contest, Decider
 from resources.evaluation.evaluate import Evaluation, EvaluationEngine
 from resources.llm import CoreSettings, open_client
 from resources.storage.datasets import DatasetStore
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 PRICE = {"input_per_million": "0.15", "output_per_million": "0.60"}
@@ -127,4 +129,6 @@ class Desk:
         )
 
     def examples(self, evaluation: Evaluation) -> pd.DataFrame:
+        import pandas as pd  # here, so that processes that evaluate and are killed start faster
+
         return pd.read_parquet(self.folder / "storage" / evaluation.record.storage_path)

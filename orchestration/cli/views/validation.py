@@ -13,6 +13,7 @@ from upath import UPath
 
 from assets.datasets.quality import Finding, balance_finding, duplicates_finding, near_leakage_finding
 from domain.errors import InputError, NotFoundError, PromptoryError
+from domain.evaluators.judge_spec import JudgeSpec
 from domain.task import Task
 from orchestration.cli.failures import BAD_INPUT, show_error
 from orchestration.cli.opening import open_catalog
@@ -107,7 +108,8 @@ def _check_functions(task: Task, path: Path) -> None:
     """Here, and not wherever a task file is read: it imports code of the user's own."""
     try:
         for spec in task.evaluators:
-            open_evaluator(spec, task.prompt.steps[-1].output)
+            if not isinstance(spec, JudgeSpec):
+                open_evaluator(spec, task.prompt.steps[-1].output)
     except InputError as error:
         raise InputError(error.problem, file=error.file or str(path), field=error.field, mend=error.mend) from error
 
