@@ -43,8 +43,8 @@ class ScoredPairs:
             return None
         return (
             f"{self.unscored} of {self.rows} rows have no score in one arm or both, because an evaluator or a judge "
-            f"failed on them; more than {rule.max_unscored:.1%} are not compared. Mend the evaluator and evaluate "
-            "again; no look at the test rows was spent."
+            f"failed on them; with more than {rule.max_unscored:.1%} nothing is promoted. Mend the evaluator and "
+            "evaluate again; no answer is paid for again."
         )
 
 

@@ -12,7 +12,6 @@ from domain.dataset import DatasetVersion
 from domain.identity import short_id
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.evaluation.decide import Contest
-from resources.evaluation.effort import Effort
 from resources.evaluation.evaluate import Evaluation
 from resources.evaluation.problems import problem_counts, problem_text
 from resources.evaluation.results import ExampleResult
@@ -97,7 +96,7 @@ def _bars(contest: Contest) -> list[ScoreBar]:
 
 
 def _effort(contest: Contest) -> dict[str, Any]:
-    done = Effort.total(one.effort for one in contest.all_evaluations())
+    done = contest.effort()
     return {
         "cost_usd": dollars(done.paid_nano_usd),
         "calls": done.calls,

@@ -35,6 +35,7 @@ from domain.evaluators.specs import (
 from domain.evaluators.text_similarity import TextSimilarity
 from domain.evaluators.token_f1 import TokenF1
 
+OFFLINE = "offline"
 JUDGE_AS_METRIC = "a judge cannot yet be an optimizer's metric"
 JUDGE_AS_METRIC_MEND = "put it second, after an evaluator that needs no model, or leave the optimizer out."
 
@@ -87,21 +88,27 @@ def check_evaluators(specs: Sequence[EvaluatorSpec], contract: OutputContract) -
             build_evaluator(spec, contract)
 
 
-def check_judges(specs: Sequence[EvaluatorSpec], providers: Collection[str], *, optimized: bool) -> None:
-    """Refuse judges whose model cannot be had or cannot judge, and one that an optimizer would have to ask.
+def check_judge_model(model: str, providers: Collection[str], field: str) -> None:
+    """Refuse a judge whose model cannot be had, or cannot judge.
 
     Raises:
-        InputError: naming the evaluator and the mend.
+        InputError: naming `field` and the mend.
     """
-    for spec in specs:
-        provider = spec.model.partition("/")[0] if isinstance(spec, JudgeSpec) else None
-        if provider == "offline" or (provider is not None and provider not in providers):
-            what = "is no language model" if provider == "offline" else "has no known provider"
-            known = ", ".join(f"{name}/…" for name in sorted(providers) if name != "offline")
-            raise InputError(
-                f"the model of {spec.score_name} {what}", field="evaluators", mend=f"write one of {known}."
-            )
-    if optimized and isinstance(specs[0], JudgeSpec):
+    provider = model.partition("/")[0]
+    if provider in providers and provider != OFFLINE:
+        return
+    what = "reads demonstrations only and can judge nothing" if provider == OFFLINE else "has no known provider"
+    known = ", ".join(f"{name}/…" for name in sorted(providers) if name != OFFLINE)
+    raise InputError(f"the judge's model {model} {what}", field=field, mend=f"write one of {known}.")
+
+
+def check_metric(specs: Sequence[EvaluatorSpec]) -> None:
+    """Refuse a metric that an optimizer cannot ask.
+
+    Raises:
+        InputError: the first evaluator is a judge.
+    """
+    if isinstance(specs[0], JudgeSpec):
         raise InputError(JUDGE_AS_METRIC, field="evaluators", mend=JUDGE_AS_METRIC_MEND)
 
 

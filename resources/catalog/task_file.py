@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from domain.errors import InputError, PromptoryError
-from domain.evaluators.registry import check_evaluators, check_judges
+from domain.evaluators.judge_spec import JudgeSpec
+from domain.evaluators.registry import check_evaluators, check_judge_model, check_metric
 from domain.optimization import check_optimizer
 from domain.rendering import check_templates
 from domain.task import Task
@@ -50,10 +51,19 @@ def _check_parts(task: Task) -> None:
             mend=f"write one of {', '.join(f'{name}/…' for name in sorted(KNOWN_PROVIDERS))}.",
         )
     check_templates(prompt, task.dataset.inputs)
-    check_judges(task.evaluators, KNOWN_PROVIDERS, optimized=task.optimizer is not None)
     check_evaluators(task.evaluators, prompt.steps[-1].output)
+    _check_judges(task)
     if task.optimizer is not None:
+        check_metric(task.evaluators)
         check_optimizer(task.optimizer, prompt.model)
+
+
+def _check_judges(task: Task) -> None:
+    for number, spec in enumerate(task.evaluators):
+        if isinstance(spec, JudgeSpec):
+            check_judge_model(spec.model, KNOWN_PROVIDERS, f"evaluators.{number}.model")
+    if task.gate.pairwise is not None:
+        check_judge_model(task.gate.pairwise.model, KNOWN_PROVIDERS, "gate.pairwise.model")
 
 
 def _first_error(

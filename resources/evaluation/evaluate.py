@@ -11,7 +11,8 @@ from typing import Any
 from upath import UPath
 
 from domain.dataset import DatasetVersion, Row, Split
-from domain.evaluators.judge_spec import JudgeSpec
+from domain.evaluators.judge_prompt import comparing_prompt
+from domain.evaluators.judge_spec import JudgeSpec, PairwiseJudgeSpec
 from domain.evaluators.row_score import RowScore
 from domain.evaluators.specs import EvaluatorSpec
 from domain.identity import content_id
@@ -28,6 +29,7 @@ from resources.evaluation.evaluators import evaluator_identity, open_evaluator
 from resources.evaluation.example_files import write_examples
 from resources.evaluation.grading import grade_rows
 from resources.evaluation.judge import Judge
+from resources.evaluation.preferences import Preferences, Side, prefer, write_preferences
 from resources.evaluation.prompt_runner import Completer
 from resources.evaluation.results import ExampleResult, contract_problem, make_examples
 from resources.evaluation.scoring import score_rows
@@ -131,6 +133,21 @@ class EvaluationEngine:
         examples = make_examples(rows, answered.answers, problems, scores)
         record = self._save(prompt, split, examples, calibration)
         return Evaluation(record, tuple(examples), Effort.total([*efforts, effort]))
+
+    async def prefer(
+        self, spec: PairwiseJudgeSpec, split: Split, candidate: Side, production: Side
+    ) -> tuple[Preferences, str]:
+        """Which of two prompts' answers on `split` a judge prefers, row by row, and where the rows are stored.
+
+        Raises:
+            UnansweredError, ProviderError: as `evaluate`.
+        """
+        rows = self._rows_of(split)
+        progress = self._shown(f"{split} · in pairs")
+        found = await prefer(self._judge, spec, rows, candidate, production, progress)
+        judge_id = comparing_prompt(spec).id
+        comparison_id = content_id([judge_id, candidate.prompt.id, production.prompt.id, self._dataset.id, str(split)])
+        return found, write_preferences(self._root, comparison_id, rows, found)
 
     async def _calibration(self, split: Split) -> tuple[dict[str, dict[str, Any]], Effort]:
         """Each judge against people, on `dev` only: what people thought of `test` rows is nobody's to look at."""

@@ -114,7 +114,7 @@ def test_an_evaluation_that_could_score_nothing_is_refused(desk: Desk) -> None:
     assert caught.value.field == "evaluators.numeric"
 
 
-@pytest.mark.parametrize(("failing", "verdict", "looks"), [(0, "promote", 1), (1, "promote", 1), (12, "reject", 0)])
+@pytest.mark.parametrize(("failing", "verdict", "looks"), [(0, "promote", 1), (1, "promote", 1), (12, "reject", 1)])
 def test_the_gate_leaves_out_rows_without_a_score_and_refuses_many(
     desk: Desk, server: OpenAIServer, failing: int, verdict: str, looks: int
 ) -> None:
@@ -130,7 +130,7 @@ def test_the_gate_leaves_out_rows_without_a_score_and_refuses_many(
     assert problem_counts([contest.test[candidate.id].record.summary])["evaluator_error"] == failing
     if verdict == "reject":
         assert "have no score in one arm or both" in contest.decision.reason
-        assert contest.decision.comparison == {}
+        assert contest.decision.comparison == {"unscored_rows": failing}
     else:
         assert contest.decision.comparison["unscored_rows"] == failing
         assert ("without a score were left out" in contest.decision.reason) is bool(failing)
