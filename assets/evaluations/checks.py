@@ -6,7 +6,7 @@ from domain.dataset import Split
 from resources.database.repositories import evaluations
 from resources.database.session import Database
 from resources.evaluation.decide import Contest
-from resources.evaluation.problems import problem_counts
+from resources.evaluation.problems import calibration_text, calibrations, problem_counts
 
 
 def gate_check(contest: Contest) -> dg.AssetCheckResult:
@@ -32,6 +32,20 @@ def problems_check(contest: Contest) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{sentence}; {counts['unparsable']} answers break their output contract (score 0).",
         metadata={f"{kind}_rows": count for kind, count in counts.items()},
+    )
+
+
+def agreement_check(contest: Contest) -> dg.AssetCheckResult:
+    """Whether judges agree with people on the answers of `dev` that people have graded."""
+    found = calibrations(one.record.summary for one in contest.dev.values())
+    warnings = [one["warning"] for one in found.values() if one["warning"]]
+    told = "; ".join(calibration_text(name, one) for name, one in found.items())
+    return dg.AssetCheckResult(
+        check_name="judge_agreement",
+        passed=not warnings,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=" ".join(warnings) or told or "No judge is calibrated against people.",
+        metadata={f"{name}_kappa": one["kappa"] for name, one in found.items() if one.get("kappa") is not None},
     )
 
 

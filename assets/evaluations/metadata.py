@@ -13,7 +13,7 @@ from domain.identity import short_id
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.evaluation.decide import Contest
 from resources.evaluation.evaluate import Evaluation
-from resources.evaluation.problems import problem_counts, problem_text
+from resources.evaluation.problems import calibration_text, calibrations, problem_counts, problem_text
 from resources.evaluation.results import ExampleResult
 
 FLIPPED_ROWS = 12
@@ -108,9 +108,21 @@ def _effort(contest: Contest) -> dict[str, Any]:
     }
 
 
-def _problems(contest: Contest) -> dict[str, int]:
-    counts = problem_counts(one.record.summary for one in contest.all_evaluations())
-    return {f"{kind}_rows": count for kind, count in counts.items()}
+def _problems(contest: Contest) -> dict[str, Any]:
+    summaries = [one.record.summary for one in contest.all_evaluations()]
+    told: dict[str, Any] = {f"{kind}_rows": count for kind, count in problem_counts(summaries).items()}
+    for name, found in calibrations(summaries).items():
+        told[f"{name}_agreement"] = dg.MetadataValue.md(_confusion(name, found))
+    return told
+
+
+def _confusion(name: str, found: dict[str, Any]) -> str:
+    """People's grades against the judge's."""
+    grades = found.get("grades", [])
+    rows = [[f"people: {grade}", *counts] for grade, counts in zip(grades, found.get("confusion", []), strict=True)]
+    header = ["answers", *(f"judge: {grade}" for grade in grades)]
+    told = calibration_text(name, found) if found["warning"] is None else found["warning"]
+    return f"{told}\n\n{markdown_table(header, rows)}" if rows else told
 
 
 def _flips(production: Evaluation, winner: Evaluation) -> str:

@@ -78,7 +78,8 @@ class EvaluationEngine:
         """Prepare to evaluate.
 
         Args:
-            evaluators: instead of all the task's; the first is the metric.
+            evaluators: instead of all the task's, the first is the metric. Such an evaluation is not put on record:
+                its figures would stand beside those of the task's metric as if they were the same.
             progress: told a stage's name, how many rows are done and of how many.
         """
         self._task = task
@@ -93,6 +94,7 @@ class EvaluationEngine:
         self._rows: dict[Split, list[Row]] = {}
         self._answers = StoredAnswers(database, clock)
         self._evaluators = tuple(task.evaluators if evaluators is None else evaluators)
+        self._recorded = evaluators is None
         self._judge = Judge(llm, StoredJudgements(database), self._context(), clock, concurrency=concurrency)
 
     async def evaluate(self, prompt: PromptVersion, split: Split) -> Evaluation:
@@ -204,6 +206,8 @@ class EvaluationEngine:
             storage_path=write_examples(self._root, evaluation_id, examples),
             created_at=self._clock(),
         )
+        if not self._recorded:
+            return record
         with self._database.session() as session:
             return evaluations.save(session, record)
 

@@ -27,7 +27,7 @@ from resources.database.repositories.gate_decisions import GateDecisionRecord
 from resources.database.repositories.optimization_runs import OptimizationRunRecord
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.database.session import Database
-from resources.evaluation.problems import problem_counts, problem_text
+from resources.evaluation.problems import calibrations, problem_counts, problem_text
 from resources.evaluation.promote import PRODUCTION
 from resources.evaluation.stored_scores import mean_over_draws
 
@@ -95,6 +95,7 @@ class Outcome:
             if run
             else None,
             "p_value": self.p_value,
+            "calibration": calibrations(arm.dev.summary for arm in (self.baseline, self.candidate) if arm.dev),
             "decision": {
                 "id": self.decision.id,
                 "verdict": self.decision.verdict,
@@ -113,6 +114,9 @@ class Outcome:
         console.print(table("Scores", columns, self._rows(), right=columns[2:5]))
         if self.optimization is not None and self.optimization.stop_reason:
             console.print(Text.assemble(("The optimization was cut short: ", "yellow"), self.optimization.stop_reason))
+        for found in calibrations(arm.dev.summary for arm in (self.baseline, self.candidate) if arm.dev).values():
+            if found["warning"]:
+                console.print(Text(found["warning"], style="yellow"))
         verdict = self.decision.verdict
         p_value = "" if self.p_value is None else f" (p = {self.p_value:.2g})"
         console.print(Text.assemble("Gate: ", (verdict, f"bold {COLOURS.get(verdict, 'white')}"), p_value))
