@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any
 
 from upath import UPath
 
+from domain.contracts import OutputContract
 from domain.dataset import DatasetVersion, Row, Split
 from domain.evaluators.judge_prompt import comparing_prompt
 from domain.evaluators.judge_spec import JudgeSpec, PairwiseJudgeSpec
@@ -23,9 +25,10 @@ from resources.database.repositories import evaluations
 from resources.database.repositories.evaluations import EvaluationRecord
 from resources.database.session import Database
 from resources.evaluation.answering import answer_rows
+from resources.evaluation.answers import Answer
 from resources.evaluation.calibration import calibrate
 from resources.evaluation.effort import Effort
-from resources.evaluation.evaluators import evaluator_identity, open_evaluator
+from resources.evaluation.evaluators import OpenedEvaluator, evaluator_identity, open_evaluator
 from resources.evaluation.example_files import write_examples
 from resources.evaluation.grading import grade_rows
 from resources.evaluation.judge import Judge
@@ -109,6 +112,7 @@ class EvaluationEngine:
         """
         rows = self._rows_of(split)
         label = f"{split} · {prompt.id[:8]}"
+        opened = self._open(prompt.steps[-1].output)  # before anything is paid for
         answered = await answer_rows(
             self._llm,
             prompt,
@@ -118,23 +122,45 @@ class EvaluationEngine:
             concurrency=self._concurrency,
             progress=self._shown(label),
         )
-        contract = prompt.steps[-1].output
-        problems = {row.input_id: contract_problem(contract, answered.answers[row.input_id]) for row in rows}
-        efforts = [answered.effort]
+        contract, answers = prompt.steps[-1].output, answered.answers
+        problems = {row.input_id: contract_problem(contract, answers[row.input_id]) for row in rows}
+        scores, judged = await self._scores(opened, prompt, rows, answers, problems, label)
+        calibration, calibrated = await self._calibration(split)
+        examples = make_examples(rows, answers, problems, scores)
+        identities = [
+            evaluator_identity(one) if isinstance(one, JudgeSpec) else one.identity for one in opened.values()
+        ]
+        record = self._save(prompt, split, examples, calibration, identities)
+        return Evaluation(record, tuple(examples), Effort.total([answered.effort, judged, calibrated]))
+
+    def _open(self, contract: OutputContract) -> dict[str, JudgeSpec | OpenedEvaluator]:
+        """Every evaluator by its name, the metric first; a judge needs no opening."""
+        return {
+            spec.score_name: spec if isinstance(spec, JudgeSpec) else open_evaluator(spec, contract)
+            for spec in self._evaluators
+        }
+
+    async def _scores(
+        self,
+        opened: dict[str, JudgeSpec | OpenedEvaluator],
+        prompt: PromptVersion,
+        rows: list[Row],
+        answers: dict[str, Answer],
+        problems: dict[str, str | None],
+        label: str,
+    ) -> tuple[dict[str, dict[str, RowScore]], Effort]:
+        """Every evaluator's scores by input id, and what judging took."""
         scores: dict[str, dict[str, RowScore]] = {}
-        for spec in self._evaluators:
-            if isinstance(spec, JudgeSpec):
-                grading = grade_rows(
-                    self._judge, spec, prompt, rows, answered.answers, problems, self._shown(f"{label} · {spec.name}")
-                )
-                scores[spec.name], effort = await grading
-                efforts.append(effort)
+        total = Effort()
+        for name, one in opened.items():
+            if isinstance(one, JudgeSpec):
+                progress = self._shown(f"{label} · {name}")
+                scores[name], effort = await grade_rows(self._judge, one, prompt, rows, answers, problems, progress)
+                total = Effort.total([total, effort])
             else:
-                scores[spec.score_name] = score_rows(open_evaluator(spec, contract), rows, answered.answers)
-        calibration, effort = await self._calibration(split)
-        examples = make_examples(rows, answered.answers, problems, scores)
-        record = self._save(prompt, split, examples, calibration)
-        return Evaluation(record, tuple(examples), Effort.total([*efforts, effort]))
+                # In a thread: a slow function must not keep the core from telling others that it is alive.
+                scores[name] = await asyncio.to_thread(score_rows, one.evaluator, rows, answers)
+        return scores, total
 
     async def prefer(
         self, spec: PairwiseJudgeSpec, split: Split, candidate: Side, production: Side
@@ -187,10 +213,11 @@ class EvaluationEngine:
         split: Split,
         examples: list[ExampleResult],
         calibration: dict[str, dict[str, Any]],
+        identities: list[dict[str, Any]],
     ) -> EvaluationRecord:
         summary = summarise(examples, calibration)
         metric = summary.metrics[examples[0].metric]
-        evaluation_id = self._id(prompt, split, examples)
+        evaluation_id = self._id(prompt, split, examples, identities)
         record = EvaluationRecord(
             id=evaluation_id,
             task=self._task.name,
@@ -211,14 +238,15 @@ class EvaluationEngine:
         with self._database.session() as session:
             return evaluations.save(session, record)
 
-    def _id(self, prompt: PromptVersion, split: Split, examples: list[ExampleResult]) -> str:
+    def _id(
+        self, prompt: PromptVersion, split: Split, examples: list[ExampleResult], identities: list[dict[str, Any]]
+    ) -> str:
         """One with rows that could not be scored is another than the complete one that may follow it."""
-        evaluators = [evaluator_identity(spec) for spec in self._evaluators]
         unscored = [
             [name, example.input_id]
             for example in examples
             for name, score in example.scores.items()
             if score.value is None or score.failed_judgements
         ]
-        content = [prompt.id, self._dataset.id, str(split), evaluators]
+        content = [prompt.id, self._dataset.id, str(split), identities]
         return content_id([*content, unscored] if unscored else content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from domain.contracts import OutputContract
@@ -14,7 +15,15 @@ from domain.evaluators.specs import EvaluatorSpec, PythonSpec
 from resources.evaluation.python_functions import load_function, source_sha256
 
 
-def open_evaluator(spec: EvaluatorSpec, contract: OutputContract) -> Evaluator:
+@dataclass(frozen=True, slots=True)
+class OpenedEvaluator:
+    """An evaluator, and all that decides its scores as JSON values: what `evaluator_identity` gave at that moment."""
+
+    evaluator: Evaluator
+    identity: dict[str, Any]
+
+
+def open_evaluator(spec: EvaluatorSpec, contract: OutputContract) -> OpenedEvaluator:
     """The evaluator `spec` names, reading answers by `contract`; a function is imported now.
 
     Raises:
@@ -23,15 +32,20 @@ def open_evaluator(spec: EvaluatorSpec, contract: OutputContract) -> Evaluator:
     if isinstance(spec, JudgeSpec):
         raise InputError(JUDGE_AS_METRIC, field="evaluators", mend=JUDGE_AS_METRIC_MEND)
     if isinstance(spec, PythonSpec):
-        return PythonFunction(spec, contract, load_function(spec.path).function)
-    return build_evaluator(spec, contract)
+        loaded = load_function(spec.path)
+        return OpenedEvaluator(PythonFunction(spec, contract, loaded.function), _identity(spec, loaded.source_sha256))
+    return OpenedEvaluator(build_evaluator(spec, contract), _identity(spec))
 
 
 def evaluator_identity(spec: EvaluatorSpec) -> dict[str, Any]:
-    """All that decides its scores, as JSON values: the spec, and of a function the source's hash.
+    """All that decides its scores, as JSON values: the spec, and of a function the hash its source has now.
 
     Raises:
         InputError: the function's module is not there.
     """
+    return _identity(spec, source_sha256(spec.path) if isinstance(spec, PythonSpec) else None)
+
+
+def _identity(spec: EvaluatorSpec, source: str | None = None) -> dict[str, Any]:
     identity = spec.model_dump(mode="json")
-    return {**identity, "source_sha256": source_sha256(spec.path)} if isinstance(spec, PythonSpec) else identity
+    return identity if source is None else {**identity, "source_sha256": source}

@@ -45,9 +45,9 @@ class OptimizationRun:
         self._prompt = prompt
         self._dataset = dataset
         self._spec: OptimizerSpec = task.optimizer
-        metric = evaluator_identity(task.metric)
+        self._metric = evaluator_identity(task.metric)
         cap = usd_to_nano(task.budget.run_usd)
-        self.id = optimization_run_id(prompt.id, dataset.id, task.optimizer, metric, cap)
+        self.id = optimization_run_id(prompt.id, dataset.id, task.optimizer, self._metric, cap)
 
     def execute(
         self,
@@ -100,12 +100,17 @@ class OptimizationRun:
     ) -> OptimizationResult:
         rows = TrainingRows(DatasetStore(root), self._dataset)
         prompt = self._prompt.prompt
+        metric = open_evaluator(self._task.metric, prompt.steps[-1].output)
+        if metric.identity != self._metric:
+            raise InputError(
+                "the metric's source changed while the run was being planned", field="evaluators", mend="run it again."
+            )
         return optimize(
             prompt,
             rows.train,
             rows.dev,
             self._spec,
-            open_evaluator(self._task.metric, prompt.steps[-1].output),
+            metric.evaluator,
             llm.complete,
             StoredJournal(database, clock),
             run_id=self.id,

@@ -14,7 +14,7 @@ from domain.dataset import Split
 JUDGE: dict[str, Any] = {"kind": "judge", "model": "openai/judge", "rubric": "A good answer has many words."}
 
 
-@pytest.mark.parametrize("rows", [300, pytest.param(3_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rows", [200, pytest.param(3_000, marks=pytest.mark.slow)])
 def test_a_changed_row_in_a_hundred_is_one_answer_and_one_judgement(
     desk: Desk, server: OpenAIServer, rows: int
 ) -> None:

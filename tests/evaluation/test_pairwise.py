@@ -17,7 +17,7 @@ from resources.evaluation.decide import Contest
 
 TEXT = {"output": {"kind": "text"}}
 PAIRWISE: dict[str, Any] = {"model": "openai/judge", "rubric": "A good answer has many words."}
-ROWS = rows_of(80)
+ROWS = rows_of(44)
 TESTED = [row for row in ROWS if row.split is Split.TEST]
 
 
@@ -113,7 +113,7 @@ def test_the_rows_are_stored_and_the_same_again_is_free(desk: Desk, server: Open
     assert stricter.decision.id != contest.decision.id
 
 
-@pytest.mark.parametrize(("failing", "verdict"), [(0, "promote"), (1, "promote"), (9, "reject")])
+@pytest.mark.parametrize(("failing", "verdict"), [(0, "promote"), (1, "promote"), (4, "reject")])
 def test_pairs_the_judge_fails_on_are_left_out_and_many_are_refused(
     desk: Desk, server: OpenAIServer, failing: int, verdict: str
 ) -> None:

@@ -47,7 +47,7 @@ def test_a_function_sees_the_expected_value_the_parsed_answer_and_the_inputs(wri
         "seen = []\ndef grade(expected, given, inputs):\n    seen.append((expected, given, inputs))\n    return 0.25\n"
     )
     contract = JsonContract(schema={"type": "object"})
-    score = open_evaluator(spec(), contract).score({"a": 1}, '```\n{"a": 2}\n```', {"text": "x"})
+    score = open_evaluator(spec(), contract).evaluator.score({"a": 1}, '```\n{"a": 2}\n```', {"text": "x"})
 
     assert sys.modules["house_rules.grading"].seen == [({"a": 1}, {"a": 2}, {"text": "x"})]
     assert (score.value, score.reason, score.parsed) == (0.25, "house_rules.grading:grade says 0.25", True)
@@ -65,14 +65,14 @@ def test_a_function_sees_the_expected_value_the_parsed_answer_and_the_inputs(wri
 )
 def test_what_a_function_may_return(write: Write, result: str, value: float, reason: str) -> None:
     write(f"from domain.evaluators.score import Score\ndef grade(expected, given, inputs):\n    return {result}\n")
-    score = open_evaluator(spec(), TextContract()).score("x", "y")
+    score = open_evaluator(spec(), TextContract()).evaluator.score("x", "y")
     assert score.value == value
     assert reason in score.reason
 
 
 def test_an_answer_that_breaks_the_contract_is_not_shown_to_the_function(write: Write) -> None:
     write("def grade(expected, given, inputs):\n    raise RuntimeError('asked')\n")
-    evaluator = open_evaluator(spec(), ChoiceContract(choices=dict.fromkeys(LABELS, "")))
+    evaluator = open_evaluator(spec(), ChoiceContract(choices=dict.fromkeys(LABELS, ""))).evaluator
     score = evaluator.score("shed", "the garden")
     assert (score.value, score.parsed) == (0.0, False)
 
@@ -170,4 +170,5 @@ def test_json_values_of_the_identity_name_the_source(write: Write) -> None:
     write("def grade(expected, given, inputs): return 0\n")
     other = evaluator_identity(spec())
     assert {name for name in one if one[name] != other[name]} == {"source_sha256"}
+    assert open_evaluator(spec(), TextContract()).identity == other
     assert one["source_sha256"] != load_function("house_rules.grading:grade").source_sha256
