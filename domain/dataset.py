@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
@@ -50,6 +50,7 @@ class Row:
         inputs: normalised text by field.
         output: the expected value (label, number or JSON object).
         input_id: SHA-256 of the inputs, as they are sent.
+        annotations: what people noted of the row, by column: judges are calibrated with it, no prompt sees it.
     """
 
     row_id: str
@@ -57,10 +58,12 @@ class Row:
     output: Any
     split: Split
     input_id: str
+    annotations: dict[str, str] = field(default_factory=dict[str, str])
 
     def content(self) -> dict[str, Any]:
         """What a dataset version's id hashes of this row."""
-        return {"row_id": self.row_id, "inputs": self.inputs, "output": self.output, "split": str(self.split)}
+        content = {"row_id": self.row_id, "inputs": self.inputs, "output": self.output, "split": str(self.split)}
+        return {**content, "annotations": self.annotations} if self.annotations else content
 
 
 class DatasetVersion(BaseModel):
@@ -98,12 +101,19 @@ def assign_split(inputs: Mapping[str, str], fractions: SplitFractions) -> Split:
     return Split.DEV if position < fractions.test + fractions.dev else Split.TRAIN
 
 
-def make_row(inputs: Mapping[str, str], output: Any, row_id: str | None, fractions: SplitFractions) -> Row:
+def make_row(
+    inputs: Mapping[str, str],
+    output: Any,
+    row_id: str | None,
+    fractions: SplitFractions,
+    annotations: Mapping[str, str] | None = None,
+) -> Row:
     """A row from normalised inputs; without an id of its own it gets one from its input."""
     fields = dict(inputs)
     input_id = content_id(fields)
     key_id = hashlib.sha256(input_key(fields).encode("utf-8", "surrogatepass")).hexdigest()
-    return Row(row_id or key_id[:16], fields, output, assign_split(fields, fractions), input_id)
+    split = assign_split(fields, fractions)
+    return Row(row_id or key_id[:16], fields, output, split, input_id, dict(annotations or {}))
 
 
 def dataset_version_id(rows: Iterable[Row]) -> str:

@@ -69,6 +69,10 @@ class OutputParseError(PromptoryError):
     """A model's answer does not meet the step's output contract."""
 
 
+class EvaluatorError(PromptoryError):
+    """An evaluator or a judge failed on a row: no fault of the prompt's, so the row stays without a score."""
+
+
 class NotFoundError(PromptoryError):
     """A named task, version, alias or run does not exist."""
 

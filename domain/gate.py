@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.errors import InputError
+from domain.evaluators.judge_spec import PairwiseJudgeSpec
 from domain.statistics.alpha_spending import alpha_for_look
 from domain.statistics.intervals import RESAMPLES
 from domain.statistics.non_inferiority import non_inferiority_p_value
@@ -38,6 +39,12 @@ class GateRule(BaseModel):
     min_saving: float = Field(default=0.05, ge=0.05, lt=1, description="Significant saving that counts as cheaper.")
     max_cost_ratio: float | None = Field(default=None, gt=0, description="Candidate cost / production cost at most.")
     max_latency_ratio: float | None = Field(default=None, gt=0, description="Same, of the median latency.")
+    pairwise: PairwiseJudgeSpec | None = Field(
+        default=None, description="Compare by a judge that sees both answers, instead of by the metric's scores."
+    )
+    max_unscored: float = Field(
+        default=0.02, ge=0, lt=1, description="Share of rows without a score, in either arm, that nothing passes above."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from domain.dataset import Split
 from resources.database.repositories import evaluations
 from resources.database.session import Database
 from resources.evaluation.decide import Contest
+from resources.evaluation.problems import calibration_text, calibrations, problem_counts
 
 
 def gate_check(contest: Contest) -> dg.AssetCheckResult:
@@ -38,6 +39,34 @@ def _figures(recorded: dict[str, Any]) -> dict[str, float]:
     wanted = ("alpha_per_route", "minimum_detectable_effect", "cost_ratio", "latency_ratio")
     figures |= {name: recorded[name] for name in wanted}
     return {name: float(value) for name, value in figures.items() if value is not None}
+
+
+def problems_check(contest: Contest) -> dg.AssetCheckResult:
+    """Rows that an evaluator or a judge failed on have no score; unparsable answers have one, 0, and are counted."""
+    counts = problem_counts(one.record.summary for one in contest.all_evaluations())
+    failed = counts["evaluator_error"] + counts["judge_error"]
+    sentence = f"{failed} rows have no score, since an evaluator or a judge failed on them"
+    return dg.AssetCheckResult(
+        check_name="scored_rows",
+        passed=failed == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{sentence}; {counts['unparsable']} answers break their output contract (score 0).",
+        metadata={f"{kind}_rows": count for kind, count in counts.items()},
+    )
+
+
+def agreement_check(contest: Contest) -> dg.AssetCheckResult:
+    """Whether judges agree with people on the answers of `dev` that people have graded."""
+    found = calibrations(one.record.summary for one in contest.dev.values())
+    warnings = [one["warning"] for one in found.values() if one["warning"]]
+    told = "; ".join(calibration_text(name, one) for name, one in found.items())
+    return dg.AssetCheckResult(
+        check_name="judge_agreement",
+        passed=not warnings,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=" ".join(warnings) or told or "No judge is calibrated against people.",
+        metadata={f"{name}_kappa": one["kappa"] for name, one in found.items() if one.get("kappa") is not None},
+    )
 
 
 def regression_check(contest: Contest, database: Database) -> dg.AssetCheckResult:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from assets.evaluations.checks import gate_check, regression_check
+from assets.evaluations.checks import agreement_check, gate_check, problems_check, regression_check
 from assets.evaluations.contenders import Contenders, find_contenders
 from assets.evaluations.metadata import contest_metadata
 from assets.evaluations.report import write_report
@@ -27,6 +27,8 @@ from resources.storage_resource import StorageResource
 
 CHECKS = [
     dg.AssetCheckSpec("gate", asset="evaluation", description="The best candidate is shown to be better."),
+    dg.AssetCheckSpec("scored_rows", asset="evaluation", description="No evaluator and no judge failed on a row."),
+    dg.AssetCheckSpec("judge_agreement", asset="evaluation", description="Judges agree with people's grades on dev."),
     dg.AssetCheckSpec("score_regression", asset="evaluation", description="Production scores no worse than before."),
 ]
 
@@ -58,7 +60,12 @@ def evaluation(
         task = catalog.catalog().get(context.partition_key).task
         contenders = find_contenders(opened, prompt_version, optimization_run)
         contest = asyncio.run(_hold(context, task, dataset, contenders, opened, storage, llm))
-        checks = [gate_check(contest), regression_check(contest, opened)]
+        checks = [
+            gate_check(contest),
+            problems_check(contest),
+            agreement_check(contest),
+            regression_check(contest, opened),
+        ]
         report = write_report(contest, dataset, storage.path())
     handle = DecisionHandle(task=task.name, decision_id=contest.decision.id, verdict=contest.decision.verdict)
     metadata = contest_metadata(contest, dataset)

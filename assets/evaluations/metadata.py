@@ -15,6 +15,7 @@ from domain.statistics.family import FamilyMember
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.evaluation.decide import Contest
 from resources.evaluation.evaluate import Evaluation
+from resources.evaluation.problems import calibration_text, calibrations, problem_counts, problem_text
 from resources.evaluation.results import ExampleResult
 
 FLIPPED_ROWS = 12
@@ -31,8 +32,9 @@ def contest_metadata(contest: Contest, dataset: DatasetVersion) -> dict[str, Any
         "dataset_version_id": dataset.id,
         "scores": dg.MetadataValue.md(markdown_table(SCORE_HEADER, _score_rows(contest))),
         "chart": dg.MetadataValue.md(score_chart("Score with 95 % interval", _bars(contest))),
-        "reused_answers": sum(one.answered.reused for one in contest.all_evaluations()),
+        "reused_answers": contest.effort().reused,
         "rows": sum(one.record.rows for one in contest.all_evaluations()),
+        **_problems(contest),
     }
     on_dev = contest.candidates_on_dev()
     if on_dev:
@@ -49,7 +51,16 @@ def contest_metadata(contest: Contest, dataset: DatasetVersion) -> dict[str, Any
 
 
 DEV_HEADER = ["candidate", "gain on dev", "95 % interval", "p (better)", "p, corrected for all candidates (Holm)"]
-SCORE_HEADER = ["prompt version", "split", "rows", "score", "95 % interval", "cost / 1000 rows", "median latency"]
+SCORE_HEADER = [
+    "prompt version",
+    "split",
+    "rows",
+    "score",
+    "95 % interval",
+    "problems",
+    "cost / 1000 rows",
+    "median latency",
+]
 
 
 def _dev_rows(contest: Contest, on_dev: Sequence[FamilyMember]) -> list[list[Any]]:
@@ -76,7 +87,8 @@ def _score_row(name: str, one: Evaluation) -> list[Any]:
     interval = f"{percent(record.score_low)} – {percent(record.score_high)}"
     per_thousand = f"${dollars(record.summary['cost_nano_usd']) / record.rows * 1000:.4f}"
     latency = f"{record.summary['latency_p50_s'] * 1000:.1f} ms"
-    return [name, record.split, record.rows, percent(record.score), interval, per_thousand, latency]
+    problems = problem_text(record.summary)
+    return [name, record.split, record.rows, percent(record.score), interval, problems, per_thousand, latency]
 
 
 def name_of(contest: Contest, prompt_version_id: str) -> str:
@@ -103,10 +115,28 @@ def _bars(contest: Contest) -> list[ScoreBar]:
     return bars
 
 
+def _problems(contest: Contest) -> dict[str, Any]:
+    summaries = [one.record.summary for one in contest.all_evaluations()]
+    told: dict[str, Any] = {f"{kind}_rows": count for kind, count in problem_counts(summaries).items()}
+    for name, found in calibrations(summaries).items():
+        told[f"{name}_agreement"] = dg.MetadataValue.md(_confusion(name, found))
+    return told
+
+
+def _confusion(name: str, found: dict[str, Any]) -> str:
+    """People's grades against the judge's."""
+    grades = found.get("grades", [])
+    rows = [[f"people: {grade}", *counts] for grade, counts in zip(grades, found.get("confusion", []), strict=True)]
+    header = ["answers", *(f"judge: {grade}" for grade in grades)]
+    told = calibration_text(name, found) if found["warning"] is None else found["warning"]
+    return f"{told}\n\n{markdown_table(header, rows)}" if rows else told
+
+
 def _flips(production: Evaluation, winner: Evaluation) -> str:
+    pairs = zip(production.examples, winner.examples, strict=True)
     rows = [
         [_change(before, after), *before.inputs.values(), before.expected, before.answer, after.answer]
-        for before, after in zip(production.examples, winner.examples, strict=True)
+        for before, after in pairs
         if before.score != after.score
     ]
     fields = list(production.examples[0].inputs)
@@ -114,6 +144,8 @@ def _flips(production: Evaluation, winner: Evaluation) -> str:
 
 
 def _change(before: ExampleResult, after: ExampleResult) -> str:
+    if before.score is None or after.score is None:
+        return "not comparable"
     return "better" if after.score > before.score else "worse"
 
 

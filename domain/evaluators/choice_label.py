@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from domain.contracts import ChoiceContract, OutputContract
 from domain.errors import InputError, OutputParseError
 from domain.evaluators.expected import expected_value
-from domain.evaluators.score import Score, verdict
+from domain.evaluators.score import NO_INPUTS, Score, unparsable, verdict
 from domain.evaluators.specs import ChoiceLabelSpec
 from domain.parsing import parse_output
 
@@ -29,13 +30,13 @@ class ChoiceLabel:
         self.name = spec.kind
         self._contract = contract
 
-    def score(self, expected: Any, text: str) -> Score:
+    def score(self, expected: Any, text: str, _inputs: Mapping[str, str] = NO_INPUTS) -> Score:
         """See `Evaluator.score`."""
         wanted = expected_value(self._contract, expected)
         try:
             actual = parse_output(self._contract, text)
         except OutputParseError as error:
-            return Score(0.0, error.problem)
+            return unparsable(error)
         return verdict(right=wanted == actual, expected=wanted, actual=actual)
 
     def check_expected(self, expected: Any) -> None:

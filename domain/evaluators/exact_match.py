@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from domain.contracts import OutputContract
 from domain.errors import OutputParseError
 from domain.evaluators.equality import same_value
 from domain.evaluators.expected import expected_value
-from domain.evaluators.score import Score, verdict
+from domain.evaluators.score import NO_INPUTS, Score, unparsable, verdict
 from domain.evaluators.specs import ExactMatchSpec
 from domain.parsing import parse_output
 
@@ -21,13 +22,13 @@ class ExactMatch:
         self._ignore_case = spec.ignore_case
         self._contract = contract
 
-    def score(self, expected: Any, text: str) -> Score:
+    def score(self, expected: Any, text: str, _inputs: Mapping[str, str] = NO_INPUTS) -> Score:
         """See `Evaluator.score`."""
         wanted = expected_value(self._contract, expected)
         try:
             actual = parse_output(self._contract, text)
         except OutputParseError as error:
-            return Score(0.0, error.problem)
+            return unparsable(error)
         right = same_value(wanted, actual, ignore_case=self._ignore_case)
         return verdict(right=right, expected=wanted, actual=actual)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from domain.contracts import JsonContract, OutputContract
 from domain.errors import InputError, OutputParseError
 from domain.evaluators.equality import same_value
 from domain.evaluators.expected import expected_value
-from domain.evaluators.score import Score, shown
+from domain.evaluators.score import NO_INPUTS, Score, shown, unparsable
 from domain.evaluators.specs import JsonFieldsSpec
 from domain.parsing import parse_output
 
@@ -36,13 +37,13 @@ class JsonFields:
         self._tolerance = spec.absolute_tolerance
         self._contract = contract
 
-    def score(self, expected: Any, text: str) -> Score:
+    def score(self, expected: Any, text: str, _inputs: Mapping[str, str] = NO_INPUTS) -> Score:
         """See `Evaluator.score`."""
         wanted = self._wanted(expected)
         try:
             actual: dict[str, Any] = parse_output(self._contract, text)
         except OutputParseError as error:
-            return Score(0.0, error.problem)
+            return unparsable(error)
         wrong = [
             f"{field}: expected {shown(value)}, got {shown(actual.get(field))}"
             for field, value in wanted.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 from domain.contracts import JsonContract, OutputContract
 from domain.errors import InputError, OutputParseError
 from domain.evaluators.expected import expected_value, refuse_blank
-from domain.evaluators.score import Score, shown
+from domain.evaluators.score import NO_INPUTS, Score, shown
 from domain.evaluators.specs import JsonSchemaSpec
 from domain.parsing import parse_output
 
@@ -26,7 +27,7 @@ class JsonSchema:
         self._contract = _schema_contract(spec, contract)
         self._expects_text = not isinstance(contract, JsonContract)
 
-    def score(self, expected: Any, text: str) -> Score:  # noqa: ARG002 (the schema alone decides)
+    def score(self, expected: Any, text: str, _inputs: Mapping[str, str] = NO_INPUTS) -> Score:  # noqa: ARG002 (the schema alone decides)
         """See `Evaluator.score`; `expected` is not looked at."""
         try:
             parse_output(self._contract, text)

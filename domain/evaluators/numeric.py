@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from domain.contracts import NumberContract, OutputContract, TextContract
 from domain.errors import InputError, OutputParseError
 from domain.evaluators.equality import within
 from domain.evaluators.expected import expected_value
-from domain.evaluators.score import Score, verdict
+from domain.evaluators.score import NO_INPUTS, Score, unparsable, verdict
 from domain.evaluators.specs import NumericSpec
 from domain.parsing import parse_output
 
@@ -32,13 +33,13 @@ class Numeric:
         self._relative = spec.relative_tolerance
         self._contract = NumberContract(reasoning=contract.reasoning)
 
-    def score(self, expected: Any, text: str) -> Score:
+    def score(self, expected: Any, text: str, _inputs: Mapping[str, str] = NO_INPUTS) -> Score:
         """See `Evaluator.score`."""
         wanted: float = expected_value(self._contract, expected)
         try:
             actual: float = parse_output(self._contract, text)
         except OutputParseError as error:
-            return Score(0.0, error.problem)
+            return unparsable(error)
         right = within(wanted, actual, max(self._absolute, self._relative * abs(wanted)))
         return verdict(right=right, expected=wanted, actual=actual)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from domain.contracts import OutputContract
 from domain.errors import OutputParseError
 from domain.evaluators.expected import answer_text, expected_text
-from domain.evaluators.score import Score, shown, verdict
+from domain.evaluators.score import NO_INPUTS, Score, shown, unparsable, verdict
 from domain.evaluators.specs import RegexSpec
 
 
@@ -20,13 +21,13 @@ class Regex:
         self._pattern = re.compile(spec.pattern)
         self._contract = contract
 
-    def score(self, expected: Any, text: str) -> Score:
+    def score(self, expected: Any, text: str, _inputs: Mapping[str, str] = NO_INPUTS) -> Score:
         """See `Evaluator.score`; without a group in the pattern, `expected` is not looked at."""
         wanted = expected_text(expected) if self._pattern.groups else None
         try:
             actual = answer_text(self._contract, text)
         except OutputParseError as error:
-            return Score(0.0, error.problem)
+            return unparsable(error)
         match = self._pattern.search(actual)
         if match is None:
             return Score(0.0, f"the pattern is not found in {shown(actual)}")

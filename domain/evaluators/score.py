@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
+from domain.errors import OutputParseError
+
 SHOWN_CHARACTERS = 80
+NO_INPUTS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +20,7 @@ class Score:
     Attributes:
         value: 0 (wrong) to 1 (right).
         reason: one line for people that says why.
+        parsed: the evaluator could read the answer; False where the answer breaks its contract and so scores 0.
 
     Raises:
         ValueError: `value` is outside 0 to 1, or NaN.
@@ -22,6 +28,7 @@ class Score:
 
     value: float
     reason: str
+    parsed: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.value <= 1:
@@ -33,14 +40,15 @@ class Evaluator(Protocol):
 
     @property
     def name(self) -> str:
-        """The key its scores are stored under: the spec's kind."""
+        """The key its scores are stored under: the spec's `score_name`."""
         ...
 
-    def score(self, expected: Any, text: str) -> Score:
-        """The score of the answer `text`; an answer that breaks the output contract scores 0.
+    def score(self, expected: Any, text: str, inputs: Mapping[str, str] = NO_INPUTS, /) -> Score:
+        """The score of the answer `text` to the row's `inputs`; an answer that breaks the output contract scores 0.
 
         Raises:
             InputError: `expected` cannot be scored, as `check_expected` would have said.
+            EvaluatorError: the evaluator itself failed.
         """
         ...
 
@@ -51,6 +59,11 @@ class Evaluator(Protocol):
             InputError: naming the value and the mend.
         """
         ...
+
+
+def unparsable(error: OutputParseError) -> Score:
+    """The score of an answer that cannot be read: 0, since the prompt that let the model answer so is at fault."""
+    return Score(0.0, error.problem, parsed=False)
 
 
 def shown(value: Any) -> str:

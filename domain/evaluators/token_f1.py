@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from domain.contracts import OutputContract
 from domain.errors import OutputParseError
 from domain.evaluators.expected import answer_text, expected_text
-from domain.evaluators.score import Score
+from domain.evaluators.score import NO_INPUTS, Score, unparsable
 from domain.evaluators.specs import TokenF1Spec
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
@@ -24,13 +25,13 @@ class TokenF1:
         self.name = spec.kind
         self._contract = contract
 
-    def score(self, expected: Any, text: str) -> Score:
+    def score(self, expected: Any, text: str, _inputs: Mapping[str, str] = NO_INPUTS) -> Score:
         """See `Evaluator.score`."""
         wanted = squad_tokens(expected_text(expected))
         try:
             actual = squad_tokens(answer_text(self._contract, text))
         except OutputParseError as error:
-            return Score(0.0, error.problem)
+            return unparsable(error)
         if not wanted or not actual:
             return Score(float(wanted == actual), "one side has nothing but articles and punctuation")
         shared = sum((Counter(wanted) & Counter(actual)).values())

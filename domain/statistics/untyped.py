@@ -1,4 +1,4 @@
-"""SciPy ships no types: here it is `Any`, loaded when first asked for."""
+"""SciPy and statsmodels ship no types: here they are `Any`, loaded when first asked for."""
 
 from __future__ import annotations
 
@@ -14,3 +14,8 @@ def scipy_stats() -> Any:
 def scipy_optimize() -> Any:
     """`scipy.optimize`."""
     return import_module("scipy.optimize")
+
+
+def cohens_kappa(table: Any, **options: Any) -> Any:
+    """`statsmodels.stats.inter_rater.cohens_kappa`."""
+    return import_module("statsmodels.stats.inter_rater").cohens_kappa(table, **options)

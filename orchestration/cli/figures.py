@@ -6,6 +6,7 @@ from domain.identity import short_id
 from domain.pricing import nano_to_usd
 from resources.database.repositories.evaluations import EvaluationRecord
 from resources.database.repositories.prompt_versions import PromptVersionRecord
+from resources.evaluation.problems import problem_counts
 
 
 def percent(share: float) -> str:
@@ -48,6 +49,7 @@ def score_values(record: EvaluationRecord | None) -> dict[str, object] | None:
         "score": record.score,
         "low": record.score_low,
         "high": record.score_high,
+        "problems": problem_counts([record.summary]),
     }
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import TypeVar
 
 from domain.errors import ConfigurationError, DatabaseUnavailableError, SchemaVersionError
+from domain.task import Task
 from orchestration.environments import Environment
 from resources.catalog.catalog import Catalog
 from resources.database.schema import require_current, upgrade
@@ -103,3 +105,12 @@ def open_catalog(environment: Environment) -> Catalog:
             "`promptory task init --from file.csv --input text --output category`.",
         )
     return Catalog(environment.catalog, environment.endpoint_kinds())
+
+
+def with_task_cap(settings: CoreSettings, task: Task) -> CoreSettings:
+    """`settings` with the cap that the task's own file sets, where the settings set none for it."""
+    scope, cap = f"task:{task.name}", task.budget.total_usd
+    if cap is None or scope in settings.budgets:
+        return settings
+    budgets: dict[str, Decimal] = {**settings.budgets, scope: cap}
+    return settings.model_copy(update={"budgets": budgets})

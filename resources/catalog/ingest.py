@@ -12,6 +12,7 @@ from upath import UPath
 
 from domain.dataset import MAX_CELL_CHARACTERS, Row, input_key, make_row, normalise_text
 from domain.errors import InputError
+from domain.evaluators.annotations import annotation_columns, check_annotations
 from domain.evaluators.registry import check_expected
 from domain.task import Task
 from resources.catalog.expected import expected_value
@@ -82,6 +83,7 @@ class _FileReading:
         self._path = path
         self._contract = task.prompt.steps[-1].output
         self._pattern = re.compile(task.dataset.answer_pattern) if task.dataset.answer_pattern else None
+        self._annotated = annotation_columns(task.evaluators)
         self._seen_ids: dict[str, int] = {}
         self._seen_inputs: dict[str, tuple[int, Any]] = {}
 
@@ -112,8 +114,10 @@ class _FileReading:
             raise InputError("every input is empty", field=spec.inputs[0], mend="fill it, or drop the row.")
         expected = expected_value(spec.output, raw.values, self._contract, self._pattern)
         self._check_expected(expected)
+        annotations = {name: text for name in self._annotated if (text := _text(raw.values.get(name), name))}
+        check_annotations(self._task.evaluators, annotations)
         row_id = _text(raw.values.get(spec.id), spec.id) if spec.id else None
-        row = make_row(inputs, expected, row_id, spec.split)
+        row = make_row(inputs, expected, row_id, spec.split, annotations)
         self._check_unique(row, raw.number, has_own_id=spec.id is not None)
         return row
 
@@ -148,7 +152,12 @@ class _FileReading:
     def _check_columns(self, columns: tuple[str, ...]) -> None:
         spec = self._task.dataset
         outputs = spec.output if isinstance(spec.output, tuple) else (spec.output,)
-        wanted = {"inputs": spec.inputs, "output": outputs, "id": (spec.id,) if spec.id else ()}
+        wanted = {
+            "dataset.inputs": spec.inputs,
+            "dataset.output": outputs,
+            "dataset.id": (spec.id,) if spec.id else (),
+            "evaluators.judge.calibration": self._annotated,
+        }
         for field_name, names in wanted.items():
             for name in names:
                 if name not in columns:
@@ -156,7 +165,7 @@ class _FileReading:
                         f"there is no column {name!r}",
                         file=str(self._path),
                         row=1,
-                        field=f"dataset.{field_name}",
+                        field=field_name,
                         mend=f"the columns are: {', '.join(columns)}.",
                     )
 

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from domain.errors import InputError, PromptoryError
-from domain.evaluators.registry import check_evaluators
+from domain.evaluators.judge_spec import JudgeSpec
+from domain.evaluators.registry import check_evaluators, check_judge_model, check_metric
 from domain.optimization import MiproV2Spec, check_optimizer
 from domain.rendering import check_templates
 from domain.task import Task
@@ -50,7 +51,9 @@ def _check_parts(task: Task, kinds: Kinds) -> None:
     model = _by_kind(prompt.model, kinds, "prompt.model")
     check_templates(prompt, task.dataset.inputs)
     check_evaluators(task.evaluators, prompt.steps[-1].output)
+    _check_judges(task, kinds)
     if task.optimizer is not None:
+        check_metric(task.evaluators)
         optimizer = task.optimizer
         if isinstance(optimizer, MiproV2Spec) and optimizer.proposal_model is not None:
             writes = _by_kind(optimizer.proposal_model, kinds, "optimizer.proposal_model")
@@ -69,6 +72,14 @@ def _by_kind(model: str, kinds: Kinds, field: str) -> str:
             mend=f"write one of {known_names(kinds)}, or add endpoints.{endpoint} to promptory.yaml.",
         )
     return f"{kind}/{name}"
+
+
+def _check_judges(task: Task, kinds: Kinds) -> None:
+    for number, spec in enumerate(task.evaluators):
+        if isinstance(spec, JudgeSpec):
+            check_judge_model(spec.model, kinds, f"evaluators.{number}.model")
+    if task.gate.pairwise is not None:
+        check_judge_model(task.gate.pairwise.model, kinds, "gate.pairwise.model")
 
 
 def _first_error(

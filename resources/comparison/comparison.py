@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,18 +32,32 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """One row on which the two scored differently."""
+    """One row on which the two scored differently; `change` is how much better (or, below 0, worse) the second did."""
 
     row_id: str
     inputs: dict[str, str]
     expected: Any
     before: ExampleResult
     after: ExampleResult
+    change: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A row that both versions have a score on."""
+
+    before: ExampleResult
+    after: ExampleResult
+    before_score: float
+    after_score: float
 
     @property
     def change(self) -> float:
-        """How much better (or, below 0, worse) the second version did."""
-        return self.after.score - self.before.score
+        return self.after_score - self.before_score
+
+    def flip(self) -> Flip:
+        old = self.before
+        return Flip(old.row_id, old.inputs, old.expected, old, self.after, self.change)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,32 +109,42 @@ class Comparison:
 
 
 def count(before: Sequence[ExampleResult], after: Sequence[ExampleResult]) -> Figures:
-    """The figures over the examples of both versions, paired by input.
+    """The figures over the examples of both versions, paired by input; rows without a score in either are left out.
 
     Raises:
-        InputError: they are not of the same rows.
+        InputError: they are not of the same rows, or no row has a score in both.
     """
     second = {example.input_id: example for example in after}
     if {example.input_id for example in before} != set(second):
         raise InputError("the two evaluations are not of the same rows", mend="evaluate both on one dataset version.")
-    pairs = [(example, second[example.input_id]) for example in before]
-    flips = [Flip(old.row_id, old.inputs, old.expected, old, new) for old, new in pairs if old.score != new.score]
+    pairs = list(_scored(before, second))
+    if not pairs:
+        raise InputError("no row has a score in both evaluations", mend="mend the evaluator and evaluate again.")
+    flips = [pair.flip() for pair in pairs if pair.change]
     ordered = sorted(flips, key=lambda flip: (-abs(flip.change), flip.row_id))
+    old, new = [pair.before for pair in pairs], [pair.after for pair in pairs]
     return Figures(
-        paired=compare_paired([new.score for _, new in pairs], [old.score for old, _ in pairs]),
-        cost_ratio=total_ratio([new.cost_nano_usd for _, new in pairs], [old.cost_nano_usd for old, _ in pairs]),
-        latency_ratio=median_ratio([new.latency_s for _, new in pairs], [old.latency_s for old, _ in pairs]),
+        paired=compare_paired([pair.after_score for pair in pairs], [pair.before_score for pair in pairs]),
+        cost_ratio=total_ratio([one.cost_nano_usd for one in new], [one.cost_nano_usd for one in old]),
+        latency_ratio=median_ratio([one.latency_s for one in new], [one.latency_s for one in old]),
         better=tuple(flip for flip in ordered if flip.change > 0),
         worse=tuple(flip for flip in ordered if flip.change < 0),
         labels=_labels(pairs),
     )
 
 
-def _labels(pairs: Sequence[tuple[ExampleResult, ExampleResult]]) -> tuple[LabelLine, ...]:
+def _scored(before: Sequence[ExampleResult], after: Mapping[str, ExampleResult]) -> Iterator[_Pair]:
+    for old in before:
+        new = after[old.input_id]
+        if old.score is not None and new.score is not None:
+            yield _Pair(old, new, old.score, new.score)
+
+
+def _labels(pairs: Sequence[_Pair]) -> tuple[LabelLine, ...]:
     groups: dict[str, list[tuple[float, float]]] = {}
-    for old, new in pairs:
-        if isinstance(old.expected, str):
-            groups.setdefault(old.expected, []).append((old.score, new.score))
+    for pair in pairs:
+        if isinstance(pair.before.expected, str):
+            groups.setdefault(pair.before.expected, []).append((pair.before_score, pair.after_score))
     if len(groups) * 2 > len(pairs):  # texts that are hardly ever the same are no labels
         return ()
     lines = [

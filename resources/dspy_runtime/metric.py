@@ -54,7 +54,8 @@ class RowMetric:
         """
         with halting():
             text = prediction[self._plan.fields.label]
-            score = self._evaluator.score(self._rows[id(example)].output, text).value
+            row = self._rows[id(example)]
+            score = self._evaluator.score(row.output, text, row.inputs).value
             if trace is not None:
                 return score >= FULL_SCORE and prediction.broken is None
             number = self._dev_numbers.get(id(example))

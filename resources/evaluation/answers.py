@@ -14,6 +14,8 @@ class Answer:
     Attributes:
         input_id: SHA-256 of the inputs.
         call_id: the (last step's) call that made it.
+        call_ids: the calls of all steps, in their order.
+        broken_step: the step before the last whose answer broke its contract, so that the row ended there.
         cost_nano_usd: of all steps, as charged when the answer was made, even if this run got it from a cache.
         latency_s: of all steps, as the provider took when it was made.
     """
@@ -26,6 +28,8 @@ class Answer:
     latency_s: float
     input_tokens: int
     output_tokens: int
+    call_ids: tuple[str, ...]
+    broken_step: str | None = None
 
 
 class AnswerStore(Protocol):

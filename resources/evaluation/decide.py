@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from domain.dataset import DatasetVersion, Split
-from domain.errors import ConflictError
 from domain.gate import decide
 from domain.identity import content_id
+from domain.scored_pairs import EvaluatedArm, ScoredPairs, scored_pairs
 from domain.statistics.family import FamilyMember, compare_family
 from domain.task import Task
 from resources.database.repositories import aliases, gate_decisions
@@ -17,10 +18,12 @@ from resources.database.repositories.aliases import AliasMoveRecord
 from resources.database.repositories.gate_decisions import GateDecisionRecord
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.database.session import Database
+from resources.evaluation.effort import Effort
 from resources.evaluation.evaluate import Evaluation, EvaluationEngine
+from resources.evaluation.evaluators import evaluator_identity
+from resources.evaluation.looks import find_decision, record_at_next_look
+from resources.evaluation.preferences import Side
 from resources.evaluation.promote import PRODUCTION, hold_text
-
-MAX_DECISION_RACES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Contest:
         dev: by prompt version id, every contender on dev.
         test: by prompt version id, production and the winner (if it was shown test).
         references: baselines that cannot be promoted, on test.
+        compared: what judging production and the winner in pairs took.
     """
 
     production: PromptVersionRecord
@@ -40,16 +44,28 @@ class Contest:
     test: dict[str, Evaluation]
     references: tuple[Evaluation, ...]
     decision: GateDecisionRecord
+    compared: Effort = field(default_factory=Effort)
 
     def all_evaluations(self) -> list[Evaluation]:
         """Every evaluation of this contest, once."""
         return [*self.dev.values(), *self.test.values(), *self.references]
 
     def candidates_on_dev(self) -> tuple[FamilyMember, ...]:
-        """Every contender on dev against production there, by prompt version id, corrected for their number (Holm)."""
+        """Every contender on dev against production there, by prompt version id, corrected for their number (Holm).
+
+        On the rows that have a score in every arm; none where there is no such row.
+        """
         scores = {version_id: one.arm().scores for version_id, one in self.dev.items()}
-        production = scores.pop(self.production.id)
-        return compare_family(scores, production)
+        rows = [row for row in zip(*scores.values(), strict=True) if None not in row]
+        if not rows:
+            return ()
+        whole = dict(zip(scores, zip(*rows, strict=True), strict=True))
+        production = whole.pop(self.production.id)
+        return compare_family(whole, production)
+
+    def effort(self) -> Effort:
+        """What all of it took now."""
+        return Effort.total([*(one.effort for one in self.all_evaluations()), self.compared])
 
 
 class Decider:
@@ -80,6 +96,7 @@ class Decider:
         Raises:
             UnansweredError: a call got no answer; running it again goes on from there.
             ProviderError: the provider refuses the requests themselves.
+            EvaluatorError: the metric could score no row at all.
         """
         rivals = list({record.id: record for record in candidates if record.id != production.id}.values())
         dev = {record.id: await self._engine.evaluate(record.prompt, Split.DEV) for record in (production, *rivals)}
@@ -90,6 +107,7 @@ class Decider:
         winner = min(rivals, key=lambda record: (-dev[record.id].record.score, record.version), default=None)
         test = {production.id: await self._engine.evaluate(production.prompt, Split.TEST)}
         seen = await self._on_test(references)
+        compared = Effort()
         if winner is None:
             decision = self._keep(production, production, "There is no candidate besides production.")
         elif held is not None:
@@ -98,8 +116,8 @@ class Decider:
             decision = self._keep(production, winner, _dev_reason(dev[winner.id], dev[production.id]))
         else:
             test[winner.id] = await self._engine.evaluate(winner.prompt, Split.TEST)
-            decision = self._put_to_gate(production, winner, test)
-        return Contest(production, winner, dev, test, seen, decision)
+            decision, compared = await self._put_to_gate(production, winner, test)
+        return Contest(production, winner, dev, test, seen, decision, compared)
 
     def _held(self) -> AliasMoveRecord | None:
         with self._database.session(read_only=True) as session:
@@ -144,37 +162,49 @@ class Decider:
         allowed = self._task.gate.non_inferiority_margin or 0.0
         return winner.record.score + allowed < production.record.score
 
-    def _put_to_gate(
+    async def _put_to_gate(
         self, production: PromptVersionRecord, winner: PromptVersionRecord, test: dict[str, Evaluation]
-    ) -> GateDecisionRecord:
-        decision_id = self._decision_id(production, winner)
-        for _ in range(MAX_DECISION_RACES):
-            with self._database.session(read_only=True) as session:
-                known = gate_decisions.find(session, decision_id)
-                look = gate_decisions.looks(session, self._task.name) + 1
-            if known is not None:
-                return known
-            outcome = decide(self._task.gate, test[winner.id].arm(), test[production.id].arm(), look)
-            record = GateDecisionRecord(
+    ) -> tuple[GateDecisionRecord, Effort]:
+        """The decision, and what judging the two in pairs took where the gate asks for that."""
+        rule, decision_id = self._task.gate, self._decision_id(production, winner)
+        known = find_decision(self._database, decision_id)
+        if known is not None:
+            return known, Effort()
+        arms, pairwise, effort = await self._arms(production, winner, test)
+        pairs = scored_pairs(*arms)
+        refusal = pairs.refusal(rule)
+        if refusal is not None:
+            # A refusal of these very evaluations: once the evaluator is mended, the contest is still open. It is a
+            # look all the same, for the scores can be seen.
+            decision_id = content_id([decision_id, *(test[one.id].record.id for one in (winner, production)), pairwise])
+
+        def at_look(look: int) -> GateDecisionRecord:
+            told = {"unscored_rows": pairs.unscored, **pairwise}
+            blank = replace(
+                self._undecided(production, winner, "reject", refusal or ""),
                 id=decision_id,
-                task=self._task.name,
-                candidate_id=winner.id,
-                production_id=production.id,
-                dataset_version_id=self._dataset.id,
                 candidate_evaluation_id=test[winner.id].record.id,
                 production_evaluation_id=test[production.id].record.id,
                 look=look,
-                verdict=outcome.verdict,
-                reason=outcome.reason,
-                comparison=outcome.as_dict(),
-                created_at=self._clock(),
+                comparison=told,
             )
-            try:
-                with self._database.session() as session:
-                    return gate_decisions.record(session, record)
-            except ConflictError:
-                continue
-        raise ConflictError("other decisions of this task kept taking the next look", mend="try again.")
+            if refusal is not None:
+                return blank
+            outcome = decide(rule, pairs.candidate, pairs.production, look)
+            reason = " ".join([*_lead(pairwise), outcome.reason, *_left_out(pairs)])
+            return replace(blank, verdict=outcome.verdict, reason=reason, comparison={**outcome.as_dict(), **told})
+
+        return record_at_next_look(self._database, self._task.name, decision_id, at_look), effort
+
+    async def _arms(
+        self, production: PromptVersionRecord, winner: PromptVersionRecord, test: dict[str, Evaluation]
+    ) -> tuple[tuple[EvaluatedArm, EvaluatedArm], dict[str, Any], Effort]:
+        """Both arms by the metric, or by a judge that sees them side by side; and what to tell of the latter."""
+        if self._task.gate.pairwise is None:
+            return (test[winner.id].arm(), test[production.id].arm()), {}, Effort()
+        sides = [Side(record.prompt, test[record.id].examples) for record in (winner, production)]
+        found, path = await self._engine.prefer(self._task.gate.pairwise, Split.TEST, *sides)
+        return found.arms(), {"pairwise": {**found.counts(), "storage_path": path}}, found.effort
 
     def _keep_held(
         self,
@@ -194,9 +224,21 @@ class Decider:
         reason: str,
         held: AliasMoveRecord | None = None,
     ) -> GateDecisionRecord:
+        with self._database.session() as session:
+            return gate_decisions.record(session, self._undecided(production, candidate, "keep", reason, held))
+
+    def _undecided(
+        self,
+        production: PromptVersionRecord,
+        candidate: PromptVersionRecord,
+        verdict: str,
+        reason: str,
+        held: AliasMoveRecord | None = None,
+    ) -> GateDecisionRecord:
+        """A decision that no statistics made, and that is no look at test."""
         # A hold is a contest of its own: once it is released, the same two versions meet at the gate.
         mark = [] if held is None else [f"held {held.id}"]
-        record = GateDecisionRecord(
+        return GateDecisionRecord(
             id=self._decision_id(production, candidate, *mark),
             task=self._task.name,
             candidate_id=candidate.id,
@@ -205,18 +247,32 @@ class Decider:
             candidate_evaluation_id=None,
             production_evaluation_id=None,
             look=0,
-            verdict="keep",
+            verdict=verdict,
             reason=reason,
             comparison={} if held is None else {"held_by": held.moved_by, "held_since": held.moved_at.isoformat()},
             created_at=self._clock(),
         )
-        with self._database.session() as session:
-            return gate_decisions.record(session, record)
 
     def _decision_id(self, production: PromptVersionRecord, candidate: PromptVersionRecord, *marks: str) -> str:
-        evaluators = [spec.model_dump(mode="json") for spec in self._task.evaluators]
+        evaluators = [evaluator_identity(spec) for spec in self._task.evaluators]
         rule = self._task.gate.model_dump(mode="json")
         return content_id([self._task.name, production.id, candidate.id, self._dataset.id, evaluators, rule, *marks])
+
+
+def _left_out(pairs: ScoredPairs) -> list[str]:
+    return [f"{pairs.unscored} of {pairs.rows} rows without a score were left out."] if pairs.unscored else []
+
+
+def _lead(told: dict[str, Any]) -> list[str]:
+    if not told:
+        return []
+    found = told["pairwise"]
+    sentence = (
+        f"Judged in pairs, the candidate is preferred on {found['preferred']} rows, production on "
+        f"{found['not_preferred']}; {found['ties']} ties, {found['swayed_by_order']} of them because the judge changed "
+        "its mind with the order of the answers."
+    )
+    return [sentence]
 
 
 def _dev_reason(winner: Evaluation, production: Evaluation) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -11,19 +11,34 @@ from typing import Any
 
 from upath import UPath
 
+from domain.contracts import OutputContract
 from domain.dataset import DatasetVersion, Row, Split
-from domain.evaluators.registry import build_evaluator
-from domain.gate import ArmResults
+from domain.evaluators.judge_prompt import comparing_prompt
+from domain.evaluators.judge_spec import JudgeSpec, PairwiseJudgeSpec
+from domain.evaluators.row_score import RowScore
+from domain.evaluators.specs import EvaluatorSpec
 from domain.identity import content_id
 from domain.prompt import PromptVersion
+from domain.scored_pairs import EvaluatedArm
 from domain.task import Task
 from resources.database.repositories import evaluations
 from resources.database.repositories.evaluations import EvaluationRecord
 from resources.database.session import Database
-from resources.evaluation.answering import Answered, answer_rows
+from resources.evaluation.answering import answer_rows
+from resources.evaluation.answers import Answer
+from resources.evaluation.calibration import calibrate
+from resources.evaluation.effort import Effort
+from resources.evaluation.evaluators import OpenedEvaluator, evaluator_identity, open_evaluator
+from resources.evaluation.example_files import write_examples
+from resources.evaluation.grading import grade_rows
+from resources.evaluation.judge import Judge
+from resources.evaluation.preferences import Preferences, Side, prefer, write_preferences
 from resources.evaluation.prompt_runner import Completer
-from resources.evaluation.results import ExampleResult, score_examples, summarise, write_examples
+from resources.evaluation.results import ExampleResult, contract_problem, make_examples
+from resources.evaluation.scoring import score_rows
 from resources.evaluation.stored_answers import StoredAnswers
+from resources.evaluation.stored_judgements import StoredJudgements
+from resources.evaluation.summary import summarise
 from resources.llm.types import CallContext
 from resources.storage.datasets import DatasetStore
 
@@ -32,15 +47,15 @@ EvaluationProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A finished evaluation with its examples, ordered by input id, and what this run paid for it."""
+    """A finished evaluation with its examples, ordered by input id, and what this run took."""
 
     record: EvaluationRecord
     examples: tuple[ExampleResult, ...]
-    answered: Answered
+    effort: Effort
 
-    def arm(self) -> ArmResults:
+    def arm(self) -> EvaluatedArm:
         """The examples as the gate takes them."""
-        return ArmResults(
+        return EvaluatedArm(
             scores=tuple(example.score for example in self.examples),
             costs=tuple(example.cost_nano_usd for example in self.examples),
             latencies=tuple(example.latency_s for example in self.examples),
@@ -59,11 +74,19 @@ class EvaluationEngine:
         root: UPath,
         llm: Completer,
         clock: Callable[[], datetime],
+        evaluators: Sequence[EvaluatorSpec] | None = None,
         concurrency: int = 16,
         progress: EvaluationProgress | None = None,
         run_id: str | None = None,
     ) -> None:
-        """Ready to evaluate; with a `run_id`, calls belong to that run and are charged to its cap as well."""
+        """Prepare to evaluate.
+
+        Args:
+            evaluators: instead of all the task's, the first is the metric. Such an evaluation is not put on record:
+                its figures would stand beside those of the task's metric as if they were the same.
+            progress: told a stage's name, how many rows are done and of how many.
+            run_id: calls belong to that run and are charged to its cap as well.
+        """
         self._task = task
         self._dataset = dataset
         self._database = database
@@ -76,6 +99,9 @@ class EvaluationEngine:
         self._store = DatasetStore(root)
         self._rows: dict[Split, list[Row]] = {}
         self._answers = StoredAnswers(database, clock)
+        self._evaluators = tuple(task.evaluators if evaluators is None else evaluators)
+        self._recorded = evaluators is None
+        self._judge = Judge(llm, StoredJudgements(database), self._context(), clock, concurrency=concurrency)
 
     async def evaluate(self, prompt: PromptVersion, split: Split) -> Evaluation:
         """The evaluation of `prompt` on `split`; rows answered before cost nothing.
@@ -83,10 +109,13 @@ class EvaluationEngine:
         Raises:
             UnansweredError: a call got no answer; running it again goes on from there.
             ProviderError: the provider refuses the requests themselves.
+            EvaluatorError: the metric could score no row at all.
+            InputError: an evaluator's function cannot be imported.
             NotFoundError: the dataset's rows are gone.
         """
         rows = self._rows_of(split)
         label = f"{split} · {prompt.id[:8]}"
+        opened = self._open(prompt.steps[-1].output)  # before anything is paid for
         answered = await answer_rows(
             self._llm,
             prompt,
@@ -94,12 +123,78 @@ class EvaluationEngine:
             self._answers,
             self._context(),
             concurrency=self._concurrency,
-            progress=partial(self._progress, label) if self._progress else None,
+            progress=self._shown(label),
         )
-        contract = prompt.steps[-1].output
-        evaluators = [build_evaluator(spec, contract) for spec in self._task.evaluators]
-        examples = score_examples(rows, answered.answers, evaluators)
-        return Evaluation(self._save(prompt, split, examples, answered), tuple(examples), answered)
+        contract, answers = prompt.steps[-1].output, answered.answers
+        problems = {row.input_id: contract_problem(contract, answers[row.input_id]) for row in rows}
+        scores, judged = await self._scores(opened, prompt, rows, answers, problems, label)
+        calibration, calibrated = await self._calibration(split)
+        examples = make_examples(rows, answers, problems, scores)
+        identities = [
+            evaluator_identity(one) if isinstance(one, JudgeSpec) else one.identity for one in opened.values()
+        ]
+        record = self._save(prompt, split, examples, calibration, identities)
+        return Evaluation(record, tuple(examples), Effort.total([answered.effort, judged, calibrated]))
+
+    def _open(self, contract: OutputContract) -> dict[str, JudgeSpec | OpenedEvaluator]:
+        """Every evaluator by its name, the metric first; a judge needs no opening."""
+        return {
+            spec.score_name: spec if isinstance(spec, JudgeSpec) else open_evaluator(spec, contract)
+            for spec in self._evaluators
+        }
+
+    async def _scores(
+        self,
+        opened: dict[str, JudgeSpec | OpenedEvaluator],
+        prompt: PromptVersion,
+        rows: list[Row],
+        answers: dict[str, Answer],
+        problems: dict[str, str | None],
+        label: str,
+    ) -> tuple[dict[str, dict[str, RowScore]], Effort]:
+        """Every evaluator's scores by input id, and what judging took."""
+        scores: dict[str, dict[str, RowScore]] = {}
+        total = Effort()
+        for name, one in opened.items():
+            if isinstance(one, JudgeSpec):
+                progress = self._shown(f"{label} · {name}")
+                scores[name], effort = await grade_rows(self._judge, one, prompt, rows, answers, problems, progress)
+                total = Effort.total([total, effort])
+            else:
+                # In a thread: a slow function must not keep the core from telling others that it is alive.
+                scores[name] = await asyncio.to_thread(score_rows, one.evaluator, rows, answers)
+        return scores, total
+
+    async def prefer(
+        self, spec: PairwiseJudgeSpec, split: Split, candidate: Side, production: Side
+    ) -> tuple[Preferences, str]:
+        """Which of two prompts' answers on `split` a judge prefers, row by row, and where the rows are stored.
+
+        Raises:
+            UnansweredError, ProviderError: as `evaluate`.
+        """
+        rows = self._rows_of(split)
+        progress = self._shown(f"{split} · in pairs")
+        found = await prefer(self._judge, spec, rows, candidate, production, progress)
+        judge_id = comparing_prompt(spec).id
+        comparison_id = content_id([judge_id, candidate.prompt.id, production.prompt.id, self._dataset.id, str(split)])
+        return found, write_preferences(self._root, comparison_id, rows, found)
+
+    async def _calibration(self, split: Split) -> tuple[dict[str, dict[str, Any]], Effort]:
+        """Each judge against people, on `dev` only: what people thought of `test` rows is nobody's to look at."""
+        found: dict[str, dict[str, Any]] = {}
+        total = Effort()
+        for spec in self._evaluators:
+            if split is Split.DEV and isinstance(spec, JudgeSpec) and spec.calibration is not None:
+                progress = self._shown(f"{split} · {spec.name} · calibration")
+                found[spec.name], effort = await calibrate(
+                    self._judge, spec, spec.calibration, self._rows_of(split), progress
+                )
+                total = Effort.total([total, effort])
+        return found, total
+
+    def _shown(self, label: str) -> Callable[[int, int], None] | None:
+        return partial(self._progress, label) if self._progress else None
 
     def _rows_of(self, split: Split) -> list[Row]:
         if split not in self._rows:
@@ -118,31 +213,45 @@ class EvaluationEngine:
         )
 
     def _save(
-        self, prompt: PromptVersion, split: Split, examples: list[ExampleResult], answered: Answered
+        self,
+        prompt: PromptVersion,
+        split: Split,
+        examples: list[ExampleResult],
+        calibration: dict[str, dict[str, Any]],
+        identities: list[dict[str, Any]],
     ) -> EvaluationRecord:
-        evaluators = [spec.model_dump(mode="json") for spec in self._task.evaluators]
-        evaluation_id = content_id([prompt.id, self._dataset.id, str(split), evaluators])
-        summary = summarise(examples, answered.answers)
-        metric_name, metric = next(iter(summary.metrics.items()))
-        path = write_examples(self._root, evaluation_id, examples)
+        summary = summarise(examples, calibration)
+        metric = summary.metrics[examples[0].metric]
+        evaluation_id = self._id(prompt, split, examples, identities)
         record = EvaluationRecord(
             id=evaluation_id,
             task=self._task.name,
             prompt_version_id=prompt.id,
             dataset_version_id=self._dataset.id,
             split=str(split),
-            metric=metric_name,
+            metric=examples[0].metric,
             rows=summary.rows,
-            score=metric.mean,
-            score_low=metric.low,
-            score_high=metric.high,
-            summary=_as_json(summary.as_dict()),
-            storage_path=path,
+            score=metric.mean or 0.0,
+            score_low=metric.low or 0.0,
+            score_high=metric.high or 0.0,
+            summary=summary.as_dict(),
+            storage_path=write_examples(self._root, evaluation_id, examples),
             created_at=self._clock(),
         )
+        if not self._recorded:
+            return record
         with self._database.session() as session:
             return evaluations.save(session, record)
 
-
-def _as_json(value: dict[str, Any]) -> dict[str, Any]:
-    return json.loads(json.dumps(value))
+    def _id(
+        self, prompt: PromptVersion, split: Split, examples: list[ExampleResult], identities: list[dict[str, Any]]
+    ) -> str:
+        """One with rows that could not be scored is another than the complete one that may follow it."""
+        unscored = [
+            [name, example.input_id]
+            for example in examples
+            for name, score in example.scores.items()
+            if score.value is None or score.failed_judgements
+        ]
+        content = [prompt.id, self._dataset.id, str(split), identities]
+        return content_id([*content, unscored] if unscored else content)

@@ -41,7 +41,7 @@ class PromptRunner:
     async def run(self, row: Row) -> tuple[Answer, list[Completion]]:
         """The row's answer (the last step's text) and the completions of all steps made for it.
 
-        A step whose answer breaks its contract ends the row there, with an empty answer, which scores 0.
+        A step whose answer breaks its contract ends the row there, with an empty answer, which scores 0 and names it.
 
         Raises:
             UnansweredError: the core got no answer.
@@ -59,11 +59,11 @@ class PromptRunner:
             try:
                 fields[step.name] = step_value(step.output, completions[-1].text)
             except OutputParseError:
-                return _answer(row, completions, ""), completions
+                return _answer(row, completions, "", broken_step=step.name), completions
         return _answer(row, completions, completions[-1].text), completions
 
 
-def _answer(row: Row, completions: list[Completion], text: str) -> Answer:
+def _answer(row: Row, completions: list[Completion], text: str, broken_step: str | None = None) -> Answer:
     last = completions[-1]
     return Answer(
         input_id=row.input_id,
@@ -74,4 +74,6 @@ def _answer(row: Row, completions: list[Completion], text: str) -> Answer:
         latency_s=sum(c.origin_latency_s for c in completions),
         input_tokens=sum(c.usage.input_tokens for c in completions),
         output_tokens=sum(c.usage.output_tokens for c in completions),
+        call_ids=tuple(c.call_id for c in completions),
+        broken_step=broken_step,
     )

@@ -31,6 +31,8 @@ class StoredAnswers:
                 latency_s=record.latency_s,
                 input_tokens=record.input_tokens,
                 output_tokens=record.output_tokens,
+                call_ids=tuple(record.call_ids or (record.call_id,)),
+                broken_step=record.broken_step,
             )
             for input_id, record in found.items()
         }
@@ -50,6 +52,8 @@ class StoredAnswers:
                 latency_s=answer.latency_s,
                 input_tokens=answer.input_tokens,
                 output_tokens=answer.output_tokens,
+                call_ids=list(answer.call_ids),
+                broken_step=answer.broken_step,
                 created_at=now,
             )
             for answer in answers

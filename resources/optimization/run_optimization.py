@@ -12,7 +12,6 @@ from upath import UPath
 
 from domain.dataset import DatasetVersion
 from domain.errors import InputError, PromptoryError
-from domain.evaluators.registry import build_evaluator
 from domain.optimization import OptimizerSpec, optimization_run_id
 from domain.pricing import usd_to_nano
 from domain.prompt import PromptVersion
@@ -25,6 +24,7 @@ from resources.dspy_runtime.progress import Progress
 from resources.dspy_runtime.results import CandidateResult, OptimizationResult
 from resources.dspy_runtime.run import optimize
 from resources.dspy_runtime.stored_journal import StoredJournal
+from resources.evaluation.evaluators import evaluator_identity, open_evaluator
 from resources.llm import CoreSettings, SyncClient
 from resources.llm.prices import price_book
 from resources.llm.state.protocol import ScopeState
@@ -41,7 +41,7 @@ class OptimizationRun:
         """Plan the run.
 
         Raises:
-            InputError: the task names no optimizer.
+            InputError: the task names no optimizer, or its metric's function is not there.
         """
         if task.optimizer is None:
             raise InputError(
@@ -51,9 +51,9 @@ class OptimizationRun:
         self._prompt = prompt
         self._dataset = dataset
         self._spec: OptimizerSpec = task.optimizer
-        metric = task.metric.model_dump(mode="json")
+        self._metric = evaluator_identity(task.metric)
         cap = usd_to_nano(task.budget.run_usd)
-        self.id = optimization_run_id(prompt.id, dataset.id, task.optimizer, metric, cap)
+        self.id = optimization_run_id(prompt.id, dataset.id, task.optimizer, self._metric, cap)
 
     def execute(
         self,
@@ -125,12 +125,17 @@ class OptimizationRun:
     ) -> OptimizationResult:
         rows = TrainingRows(DatasetStore(root), self._dataset)
         prompt = self._prompt.prompt
+        metric = open_evaluator(self._task.metric, prompt.steps[-1].output)
+        if metric.identity != self._metric:
+            raise InputError(
+                "the metric's source changed while the run was being planned", field="evaluators", mend="run it again."
+            )
         return optimize(
             prompt,
             rows.train,
             rows.dev,
             self._spec,
-            build_evaluator(self._task.metric, prompt.steps[-1].output),
+            metric.evaluator,
             llm.complete,
             StoredJournal(database, clock),
             run_id=self.id,

@@ -96,6 +96,7 @@ def _table(rows: Sequence[Row]) -> pa.Table:
         "input_id": [row.input_id for row in rows],
         "inputs": [canonical_json(row.inputs) for row in rows],
         "output": [canonical_json(row.output) for row in rows],
+        "annotations": [canonical_json(row.annotations) for row in rows],
     }
     return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
 
@@ -107,4 +108,5 @@ def _row(record: dict[str, Any]) -> Row:
         json.loads(record["output"]),
         Split(record["split"]),
         record["input_id"],
+        json.loads(record.get("annotations") or "{}"),  # absent in snapshots of earlier releases
     )

@@ -16,6 +16,9 @@ from resources.catalog.task_file import load_task
 Write = Callable[..., Path]
 
 
+JUDGE = {"kind": "judge", "model": "openai/gpt-4o-mini", "rubric": "Good answers are short."}
+
+
 def changed(spec: dict, path: str, value: Any) -> dict:
     copy = deepcopy(spec)
     *parents, last = path.split(".")
@@ -55,6 +58,13 @@ def test_a_good_file_gives_the_task(spec: dict, write_task: Write) -> None:
         ("prompt.output_prompt", "{{ txet }}", "prompt", "text"),
         ("prompt.output_prompt", "{{ text.__class__ }}", "output_prompt", "plain fields"),
         ("prompt.output_prompt", "{{ text", "output_prompt", "close every"),
+        ("evaluators", [{"kind": "python", "path": "rules.grade"}], "evaluators.0.path", ""),
+        ("evaluators", [{"kind": "exact_match"}, {**JUDGE, "model": "offline/nearest"}], "evaluators.1", "openai/…"),
+        ("evaluators", [{"kind": "exact_match"}, {**JUDGE, "model": "acme/gpt"}], "evaluators.1", "openai/…"),
+        ("evaluators", [{"kind": "exact_match"}, {**JUDGE, "samples": 3}], "evaluators.1", ""),
+        ("evaluators", [{"kind": "exact_match"}, JUDGE, JUDGE], "evaluators", "`name`"),
+        ("evaluators", [{**JUDGE, "scale": {"lowest": 5, "highest": 5}}], "evaluators.0.scale", ""),
+        ("gate", {"pairwise": {"model": "offline/nearest", "rubric": "x"}}, "gate.pairwise.model", "openai/…"),
         ("name", "Colours!", "name", "lower-case"),
         ("dataset.split", {"train": 0.9, "dev": 0.9, "test": 0.9}, "dataset.split", ""),
         ("gate", {"alfa": 0.05}, "gate.alfa", "did you mean `alpha`?"),
@@ -92,6 +102,16 @@ def test_the_built_in_reader_under_another_name_writes_no_instructions_either(sp
     proposing = changed(spec, "optimizer", {"kind": "mipro_v2", "proposal_model": "reader/nearest"})
     with pytest.raises(InputError, match="writes instructions"):
         load_task(write_task(proposing), {"reader": "offline"})
+
+
+def test_a_judge_may_be_the_metric_of_the_gate_and_not_of_an_optimizer(spec: dict, write_task: Write) -> None:
+    judged = changed(changed(spec, "evaluators", [JUDGE]), "optimizer", {"kind": "labeled_few_shot"})
+    with pytest.raises(InputError, match="a judge cannot yet be an optimizer's metric") as caught:
+        load_task(write_task(judged))
+    assert "put it second" in (caught.value.mend or "")
+    second = changed(judged, "evaluators", [{"kind": "exact_match"}, JUDGE])
+    assert load_task(write_task(second)).metric.kind == "exact_match"
+    assert load_task(write_task(changed(judged, "optimizer", None))).metric.kind == "judge"
 
 
 def test_the_line_is_the_one_at_fault(spec: dict, write_task: Write) -> None:

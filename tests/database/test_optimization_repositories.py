@@ -9,10 +9,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.errors import ConflictError, NotFoundError
-from resources.database.repositories import answers, evaluations, gate_decisions, journal, optimization_runs
+from resources.database.repositories import (
+    answers,
+    evaluations,
+    gate_decisions,
+    journal,
+    judgements,
+    optimization_runs,
+)
 from resources.database.repositories.answers import AnswerRecord
 from resources.database.repositories.evaluations import EvaluationRecord
 from resources.database.repositories.gate_decisions import GateDecisionRecord
+from resources.database.repositories.judgements import JudgementRecord
 from resources.database.repositories.optimization_runs import OptimizationRunRecord, RunResult
 from resources.database.session import Database
 
@@ -139,7 +147,19 @@ def test_the_journal_keeps_first_answers_per_run(database: Database):
 
 def answer(input_id: str, prompt_version_id: str = "p" * 64, sample: int = 0) -> AnswerRecord:
     return AnswerRecord(
-        prompt_version_id, input_id, sample, f"text of {input_id}", "c1", "openai/m", 7_000_000_000_000, 0.25, 3, 4, NOW
+        prompt_version_id,
+        input_id,
+        sample,
+        f"text of {input_id}",
+        "c1",
+        "openai/m",
+        7_000_000_000_000,
+        0.25,
+        3,
+        4,
+        ["c0", "c1"] if sample else None,
+        "find" if sample else None,
+        NOW,
     )
 
 
@@ -156,6 +176,26 @@ def test_answers_are_found_by_prompt_input_and_sample(database: Database):
         assert answers.get_many(session, "p" * 64, [f"{0:064d}"], sample=1) == {f"{0:064d}": others[1]}
         assert answers.get_many(session, "q" * 64, wanted) == {}
         assert answers.get_many(session, "p" * 64, []) == {}
+
+
+def judgement(subject_id: str, sample: int = 0, judge_id: str = "j" * 64, text: str = "a \0 grade") -> JudgementRecord:
+    figures = (7_000_000_000_000, 0.25, 3, 4)
+    return JudgementRecord(
+        judge_id, subject_id, sample, "triage", None, "i" * 64, text, f"c{sample}", "openai/m", *figures, NOW
+    )
+
+
+def test_judgements_are_found_by_judge_subject_and_sample(database: Database):
+    stored = [judgement(f"{number:064d}", sample) for number in range(600) for sample in range(3)]
+    other = judgement(f"{0:064d}", judge_id="k" * 64)
+    with database.session() as session:
+        assert judgements.put_many(session, [*stored, other]) == 1801
+        assert judgements.put_many(session, [judgement(f"{0:064d}", text="another")]) == 0
+    with database.session(read_only=True) as session:
+        found = judgements.get_many(session, "j" * 64, [f"{number:064d}" for number in range(550, 700)], 2)
+        assert found == {(one.subject_id, one.sample): one for one in stored[1650:] if one.sample < 2}
+        first = judgements.get_many(session, "j" * 64, [f"{0:064d}"], 1)
+        assert first == {(f"{0:064d}", 0): stored[0]}
 
 
 def evaluation(number: int, **changes: object) -> EvaluationRecord:

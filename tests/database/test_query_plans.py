@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
-from resources.database.repositories import answers, call_references, journal, ledger, spending
+from resources.database.repositories import answers, call_references, journal, judgements, ledger, spending
 from resources.database.session import Database
 
 ROWS = 20_000
@@ -20,7 +20,7 @@ SINCE = datetime(2026, 3, 1, tzinfo=UTC)
 UNTIL = SINCE + timedelta(days=1)
 
 HEX_ID = "abcdef00" * 4  # call number 18
-BIG_TABLES = ("calls", "attempts", "answers", "optimization_journal")
+BIG_TABLES = ("calls", "attempts", "answers", "judgements", "optimization_journal")
 
 QUERIES: dict[str, Callable[[Session], object]] = {
     "a call": lambda session: ledger.find_call(session, "call-17"),
@@ -36,6 +36,7 @@ QUERIES: dict[str, Callable[[Session], object]] = {
     "spending of a task": lambda session: spending.spend(session, "model", since=SINCE, until=UNTIL, task="task-3"),
     "totals": lambda session: spending.totals(session, since=SINCE, until=UNTIL),
     "answers": lambda session: answers.get_many(session, "prompt-3", [f"input-{n}" for n in range(300)]),
+    "judgements": lambda session: judgements.get_many(session, "judge-3", [f"subject-{n}" for n in range(300)], 2),
     "the journal": lambda session: journal.load_all(session, "run-17"),
     "a journal entry": lambda session: journal.find(session, "run-17", "key-17"),
 }
@@ -60,7 +61,10 @@ def grown(database: Database) -> Database:
         "attempts": "'attempt-' || i, 'call-' || i, 1, 'm', "
         "CASE WHEN i % 100 = 0 THEN 'ambiguous' ELSE 'settled' END, "
         f"'ok', 1, 1, 1, 1, 0, NULL, {json}, NULL, {time}, {time}, 0.1, 1, 1",
-        "answers": f"'prompt-' || (i % 10), 'input-' || i, 0, 'text', 'call-' || i, 'm', 1, 0.1, 1, 1, {time}",
+        "answers": f"'prompt-' || (i % 10), 'input-' || i, 0, 'text', 'call-' || i, 'm', 1, 0.1, 1, 1, {time}, "
+        "NULL, NULL",
+        "judgements": "'judge-' || (i % 10), 'subject-' || i, 0, 'task-1', 'prompt-' || (i % 10), 'input-' || i, "
+        f"'text', 'call-' || i, 'm', 1, 0.1, 1, 1, {time}",
         "optimization_journal": f"'run-' || (i % 1000), 'key-' || i, {json}, {time}",
     }
     with database.session() as session:

@@ -103,5 +103,7 @@ def _answer(input_id: str, value: str) -> AnswerRecord:
         latency_s=0.1,
         input_tokens=3,
         output_tokens=4,
+        call_ids=["call"],
+        broken_step=None,
         created_at=NOW,
     )

@@ -19,8 +19,10 @@ from domain.evaluators.specs import (
     JsonSchemaSpec,
     NumericSpec,
     RegexSpec,
+    TextSimilaritySpec,
     TokenF1Spec,
 )
+from domain.evaluators.text_similarity import character_ngrams, cosine
 
 TEXT = TextContract()
 NUMBER = NumberContract()
@@ -46,6 +48,7 @@ ALL: list[tuple[EvaluatorSpec, OutputContract, Any]] = [
     (JsonSchemaSpec(), REFUND, {"order": "A"}),
     (JsonFieldsSpec(), REFUND, {"order": "A"}),
     (TokenF1Spec(), TEXT, "the cat"),
+    (TextSimilaritySpec(), TEXT, "the cat"),
 ]
 
 
@@ -78,6 +81,7 @@ def test_reasoning_that_never_ends_scores_nothing_and_says_why(
     score = build_evaluator(spec, reasoned).score(expected, "I think that 4 is yes and the cat")
     assert score.value == 0
     assert "`Answer:` line" in score.reason
+    assert score.parsed is isinstance(spec, JsonSchemaSpec)  # to this one, being read is the question itself
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.1, float("nan")])
@@ -121,7 +125,7 @@ def test_choice_label(text: str, score: float) -> None:
 
 def test_a_label_nobody_declared_is_named_in_the_reason() -> None:
     score = build_evaluator(ChoiceLabelSpec(), CHOICE).score("Billing", "refund")
-    assert score == Score(0.0, "'refund' is none of the declared labels")
+    assert score == Score(0.0, "'refund' is none of the declared labels", parsed=False)
 
 
 @pytest.mark.parametrize(
@@ -228,6 +232,34 @@ def test_token_f1(expected: Any, text: str, score: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("spec", "expected", "text", "score"),
+    [
+        # " ab" "abc" "bc " against " ab" "abd" "bd ": one of three.
+        (TextSimilaritySpec(), "abc", "abd", 1 / 3),
+        (TextSimilaritySpec(), "ABC", " abc\n", 1),
+        (TextSimilaritySpec(ignore_case=False), "ABC", "abc", 0),
+        # " a" "aa" "aa" "a " has the counts 1 2 1, " a" "a " has 1 1: 2 / sqrt(6 * 2).
+        (TextSimilaritySpec(ngram=2), "aaa", "a", 2 / 12**0.5),
+        # 3 of " " "a" "b" "c" once each, the space twice: (2 * 2 + 1 + 1) / sqrt(7 * 6).
+        (TextSimilaritySpec(ngram=1), "abc", "ab", 6 / 42**0.5),
+        (TextSimilaritySpec(ngram=8), "abc", "abc", 1),
+        (TextSimilaritySpec(ngram=8), "abc", "abd", 0),
+        (TextSimilaritySpec(), "cat", "", 0),
+        (TextSimilaritySpec(), 42, "42", 1),
+    ],
+)
+def test_text_similarity(spec: TextSimilaritySpec, expected: Any, text: str, score: float) -> None:
+    assert value(spec, TEXT, expected, text) == pytest.approx(score)
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_text_similarity_is_symmetric_and_whole_only_for_the_same_ngrams(left: str, right: str) -> None:
+    ours, theirs = character_ngrams(left, 3), character_ngrams(right, 3)
+    assert cosine(ours, theirs) == cosine(theirs, ours)
+    assert cosine(ours, ours) == pytest.approx(1.0 if left else 0.0)
+
+
+@pytest.mark.parametrize(
     ("spec", "contract", "problem"),
     [
         (ChoiceLabelSpec(), TEXT, "needs an output of kind choice"),
@@ -251,7 +283,7 @@ def test_an_evaluator_that_cannot_read_the_answers_is_refused(
 
 
 def test_two_evaluators_of_one_kind_are_refused() -> None:
-    with pytest.raises(InputError, match="two evaluators of kind regex"):
+    with pytest.raises(InputError, match="scores of two evaluators are called regex"):
         check_evaluators([RegexSpec(pattern="a"), TokenF1Spec(), RegexSpec(pattern="b")], TEXT)
 
 

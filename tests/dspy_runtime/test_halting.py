@@ -116,7 +116,7 @@ def test_a_failing_metric_is_raised_and_not_scored_zero() -> None:
     class Broken:
         name = "broken"
 
-        def score(self, expected, text):
+        def score(self, expected, text, inputs):
             raise ZeroDivisionError("in the metric")
 
         def check_expected(self, expected):

@@ -179,7 +179,7 @@ def test_half_right_answers_never_become_demonstrations() -> None:
     class HalfRight:
         name = "half"
 
-        def score(self, expected, text):
+        def score(self, expected, text, inputs):
             return Score(0.5, "half right, always")
 
         def check_expected(self, expected):
@@ -193,7 +193,7 @@ def test_broken_answers_never_become_demonstrations_even_if_the_metric_likes_the
     class Lenient:
         name = "lenient"
 
-        def score(self, expected, text):
+        def score(self, expected, text, inputs):
             return Score(1.0, "all is well")
 
         def check_expected(self, expected):

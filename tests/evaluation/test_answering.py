@@ -56,7 +56,7 @@ async def test_calls_never_run_further_ahead_than_those_in_flight() -> None:
     assert model.asked == len(store.kept) == len(done.answers) == len(ROWS)
     assert model.ahead <= CONCURRENCY
     again = await answer_rows(model, PROMPT, ROWS, store, CallContext(), concurrency=CONCURRENCY)
-    assert (model.asked, again.reused) == (len(ROWS), len(ROWS))
+    assert (model.asked, again.effort.reused) == (len(ROWS), len(ROWS))
 
 
 async def test_a_store_that_cannot_write_ends_the_run() -> None:

@@ -122,6 +122,7 @@ def _contract(answers: Answers) -> list[str]:
 def _rest(draft: Draft) -> list[str]:
     return [
         "# The first evaluator is the metric: the optimizer and the gate look at it; the others are shown beside it.",
+        "# docs/evaluators.md has them all: also functions of your own (kind: python), models as judges (kind: judge).",
         "evaluators:",
         *(f"  - kind: {kind}{comment}" for kind, comment in _evaluators(draft.answers)),
         "",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
@@ -15,7 +14,7 @@ from domain.parsing import parse_output
 from domain.prompt import PromptVersion
 from domain.task import Task
 from orchestration.cli.figures import dollars, named, usd
-from orchestration.cli.opening import current_database
+from orchestration.cli.opening import current_database, with_task_cap
 from orchestration.cli.screen import emit, facts
 from orchestration.environments import Environment
 from resources.database.repositories import prompt_versions, tasks
@@ -33,7 +32,7 @@ def answer(task_name: str, inputs: Sequence[str], reference: str, as_json: bool)
         task = tasks.get_task(session, task_name).task
         record = prompt_versions.get(session, task_name, reference)
     row = _row(task, inputs)
-    settings = _with_task_cap(environment.core_settings(), task)
+    settings = with_task_cap(environment.core_settings(), task)
     given, completions = asyncio.run(_ask(settings, task, record.prompt, row))
     meets_contract, parsed = _parsed(record.prompt, given.text)
     value = {
@@ -81,14 +80,6 @@ def _row(task: Task, inputs: Sequence[str]) -> Row:
 
 def _mend(task: Task) -> str:
     return f"write {' '.join(f'--input {name}=…' for name in task.dataset.inputs)}."
-
-
-def _with_task_cap(settings: CoreSettings, task: Task) -> CoreSettings:
-    scope, cap = f"task:{task.name}", task.budget.total_usd
-    if cap is None or scope in settings.budgets:
-        return settings
-    budgets: dict[str, Decimal] = {**settings.budgets, scope: cap}
-    return settings.model_copy(update={"budgets": budgets})
 
 
 async def _ask(settings: CoreSettings, task: Task, prompt: PromptVersion, row: Row) -> tuple[Answer, list[Completion]]:

@@ -103,8 +103,8 @@ def _flip_values(flip: Flip) -> dict[str, Any]:
         "row_id": flip.row_id,
         "inputs": flip.inputs,
         "expected": flip.expected,
-        "a": {"answer": flip.before.answer, "score": flip.before.score, "call_id": flip.before.call_id},
-        "b": {"answer": flip.after.answer, "score": flip.after.score, "call_id": flip.after.call_id},
+        "a": {"answer": flip.before.answer, "score": flip.before.score, "call_ids": list(flip.before.call_ids)},
+        "b": {"answer": flip.after.answer, "score": flip.after.score, "call_ids": list(flip.after.call_ids)},
     }
 
 

@@ -28,6 +28,7 @@ from resources.database.repositories.gate_decisions import GateDecisionRecord
 from resources.database.repositories.optimization_runs import OptimizationRunRecord
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.database.session import Database
+from resources.evaluation.problems import calibrations, problem_counts, problem_text
 from resources.evaluation.promote import PRODUCTION
 from resources.evaluation.stored_scores import mean_over_draws
 
@@ -95,6 +96,7 @@ class Outcome:
             if run
             else None,
             "p_value": self.p_value,
+            "calibration": calibrations(arm.dev.summary for arm in (self.baseline, self.candidate) if arm.dev),
             "decision": {
                 "id": self.decision.id,
                 "verdict": self.decision.verdict,
@@ -109,10 +111,13 @@ class Outcome:
 
     def show(self, console: Console) -> None:
         """Scores on test, then the decision with its reason."""
-        columns = ["on the sealed test split", "prompt version", "rows", "score", "95 % interval"]
-        console.print(table("Scores", columns, self._rows(), right=columns[2:]))
+        columns = ["on the sealed test split", "prompt version", "rows", "score", "95 % interval", "problems"]
+        console.print(table("Scores", columns, self._rows(), right=columns[2:5]))
         if self.optimization is not None and self.optimization.stop_reason:
             console.print(Text.assemble(("The optimization was cut short: ", "yellow"), self.optimization.stop_reason))
+        for found in calibrations(arm.dev.summary for arm in (self.baseline, self.candidate) if arm.dev).values():
+            if found["warning"]:
+                console.print(Text(found["warning"], style="yellow"))
         verdict = self.decision.verdict
         p_value = "" if self.p_value is None else f" (p = {self.p_value:.2g})"
         console.print(Text.assemble("Gate: ", (verdict, f"bold {COLOURS.get(verdict, 'white')}"), p_value))
@@ -124,7 +129,8 @@ class Outcome:
         rows = [_row("baseline", self.baseline)]
         if self.random_mean is not None:
             draws = f"mean of {len(self.random_draws)} draws"
-            rows.append(["random demonstrations", draws, self.random_mean.n, *_figures(self.random_mean)])
+            problems = problem_text({"problems": problem_counts(one.summary for one in self.random_draws)})
+            rows.append(["random demonstrations", draws, self.random_mean.n, *_figures(self.random_mean), problems])
         if self.candidate.record.id != self.baseline.record.id:
             rows.append(_row("optimised", self.candidate))
         return rows
@@ -187,13 +193,14 @@ def _evaluation(session: Session, decision: GateDecisionRecord, version_id: str,
 
 def _row(name: str, arm: Arm) -> list[object]:
     if arm.test is None:
-        return [name, named(arm.record), "–", "not shown test", ""]
+        return [name, named(arm.record), "–", "not shown test", "", ""]
     return [
         name,
         named(arm.record),
         arm.test.rows,
         percent(arm.test.score),
         interval(arm.test.score_low, arm.test.score_high),
+        problem_text(arm.test.summary),
     ]
 
 

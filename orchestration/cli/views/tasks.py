@@ -101,7 +101,7 @@ def _values(entry: CatalogEntry, stored: Stored) -> dict[str, Any]:
         "description": task.description,
         "inputs": list(task.dataset.inputs),
         "output": task.prompt.steps[-1].output.kind,
-        "metric": task.metric.kind,
+        "metric": task.metric.score_name,
         "optimizer": task.optimizer.kind if task.optimizer else None,
         "model": task.prompt.model,
         "dataset": {"version": dataset.version, "id": dataset.id, "rows": dataset.rows} if dataset else None,

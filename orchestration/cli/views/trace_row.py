@@ -60,7 +60,7 @@ def _result_values(found: RowTrace, one: RowResult) -> dict[str, Any]:
         "expected": example.expected,
         "scores": example.scores,
         "reason": example.reason,
-        "call_id": example.call_id,
+        "call_ids": list(example.call_ids),
     }
 
 
@@ -105,7 +105,7 @@ def _show_results(console: Console, found: RowTrace) -> None:
             f"{one.example.score:.2f}",
             one.example.answer,
             one.example.reason,
-            short_id(one.example.call_id),
+            short_id(one.example.call_ids[-1]),
         ]
         for one in found.results
     ]

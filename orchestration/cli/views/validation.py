@@ -12,7 +12,8 @@ from rich.text import Text
 from upath import UPath
 
 from assets.datasets.quality import Finding, balance_finding, duplicates_finding, near_leakage_finding
-from domain.errors import NotFoundError, PromptoryError
+from domain.errors import InputError, NotFoundError, PromptoryError
+from domain.evaluators.judge_spec import JudgeSpec
 from domain.task import Task
 from orchestration.cli.failures import BAD_INPUT, show_error
 from orchestration.cli.opening import open_catalog
@@ -22,6 +23,7 @@ from resources.catalog.catalog import CatalogEntry
 from resources.catalog.ingest import Ingested, ingest, source_files
 from resources.catalog.snapshot import split_counts
 from resources.catalog.task_file import load_task
+from resources.evaluation.evaluators import open_evaluator
 
 SHOWN_ROWS = 20
 SUFFIXES = (".yaml", ".yml")
@@ -92,6 +94,7 @@ def _check_named(environment: Environment, what: str, landing: UPath) -> Checked
 def _check(entry: CatalogEntry, landing: UPath) -> Checked:
     task = entry.task
     try:
+        _check_functions(task, entry.path)
         result, counts = check_dataset(task, entry.path, landing)
     except PromptoryError as error:
         return Checked(str(entry.path), task.name, error)
@@ -102,6 +105,16 @@ def _check(entry: CatalogEntry, landing: UPath) -> Checked:
         "label_balance": balance_finding(rows, task.prompt.steps[-1].output),
     }
     return Checked(str(entry.path), task.name, None, counts, [asdict(row) for row in result.quarantined], findings)
+
+
+def _check_functions(task: Task, path: Path) -> None:
+    """Here, and not wherever a task file is read: it imports code of the user's own."""
+    try:
+        for spec in task.evaluators:
+            if not isinstance(spec, JudgeSpec):
+                open_evaluator(spec, task.prompt.steps[-1].output)
+    except InputError as error:
+        raise InputError(error.problem, file=error.file or str(path), field=error.field, mend=error.mend) from error
 
 
 def _values(result: Checked) -> dict[str, Any]:

@@ -24,6 +24,8 @@ class AnswerRecord:
         sample: which draw it is; 0 is the first.
         call_id: the call that paid for it.
         cost_nano_usd: of all the steps' calls.
+        call_ids: the steps' calls in their order; None for answers kept before this was recorded.
+        broken_step: the step whose answer broke its contract and ended the row early.
     """
 
     prompt_version_id: str
@@ -36,6 +38,8 @@ class AnswerRecord:
     latency_s: float
     input_tokens: int
     output_tokens: int
+    call_ids: list[str] | None
+    broken_step: str | None
     created_at: datetime
 
 

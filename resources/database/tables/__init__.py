@@ -2,6 +2,7 @@
 
 from resources.database.tables.base import Base
 from resources.database.tables.catalog import AliasMoveRow, AliasRow, DatasetVersionRow, PromptVersionRow, TaskRow
+from resources.database.tables.judgements import JudgementRow
 from resources.database.tables.ledger import AttemptRow, BudgetScopeRow, CallRow
 from resources.database.tables.optimization import (
     AnswerRow,
@@ -23,6 +24,7 @@ __all__ = [
     "EvaluationRow",
     "GateDecisionRow",
     "JournalEntryRow",
+    "JudgementRow",
     "OptimizationRunRow",
     "PromptVersionRow",
     "TaskRow",

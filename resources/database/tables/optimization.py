@@ -62,6 +62,8 @@ class AnswerRow(Base):
     latency_s: Mapped[float] = mapped_column(Float)
     input_tokens: Mapped[int] = mapped_column(Integer)
     output_tokens: Mapped[int] = mapped_column(Integer)
+    call_ids: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    broken_step: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

@@ -1,0 +1,51 @@
+"""From evaluator specs to evaluators that can score, and to what makes their scores theirs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from domain.contracts import OutputContract
+from domain.errors import InputError
+from domain.evaluators.judge_spec import JudgeSpec
+from domain.evaluators.python_function import PythonFunction
+from domain.evaluators.registry import JUDGE_AS_METRIC, JUDGE_AS_METRIC_MEND, build_evaluator
+from domain.evaluators.score import Evaluator
+from domain.evaluators.specs import EvaluatorSpec, PythonSpec
+from resources.evaluation.python_functions import load_function, source_sha256
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedEvaluator:
+    """An evaluator, and all that decides its scores as JSON values: what `evaluator_identity` gave at that moment."""
+
+    evaluator: Evaluator
+    identity: dict[str, Any]
+
+
+def open_evaluator(spec: EvaluatorSpec, contract: OutputContract) -> OpenedEvaluator:
+    """The evaluator `spec` names, reading answers by `contract`; a function is imported now.
+
+    Raises:
+        InputError: the two do not fit, there is no such function, or it is a judge, which needs more than an answer.
+    """
+    if isinstance(spec, JudgeSpec):
+        raise InputError(JUDGE_AS_METRIC, field="evaluators", mend=JUDGE_AS_METRIC_MEND)
+    if isinstance(spec, PythonSpec):
+        loaded = load_function(spec.path)
+        return OpenedEvaluator(PythonFunction(spec, contract, loaded.function), _identity(spec, loaded.source_sha256))
+    return OpenedEvaluator(build_evaluator(spec, contract), _identity(spec))
+
+
+def evaluator_identity(spec: EvaluatorSpec) -> dict[str, Any]:
+    """All that decides its scores, as JSON values: the spec, and of a function the hash its source has now.
+
+    Raises:
+        InputError: the function's module is not there.
+    """
+    return _identity(spec, source_sha256(spec.path) if isinstance(spec, PythonSpec) else None)
+
+
+def _identity(spec: EvaluatorSpec, source: str | None = None) -> dict[str, Any]:
+    identity = spec.model_dump(mode="json")
+    return identity if source is None else {**identity, "source_sha256": source}

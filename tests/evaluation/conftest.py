@@ -1,0 +1,26 @@
+"""Desks of the evaluations' tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from evaluation.desk import PRICE, Desk
+from servers.billing import Tariff
+from servers.openai_server import OpenAIServer
+
+TARIFF = Tariff(PRICE["input_per_million"], PRICE["output_per_million"])
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    with OpenAIServer(tariffs={"scripted": TARIFF, "judge": TARIFF}) as running:
+        yield running
+
+
+@pytest.fixture
+def desk(tmp_path: Path, server: OpenAIServer) -> Iterator[Desk]:
+    made = Desk(tmp_path, server)
+    yield made
+    made.database.dispose()
