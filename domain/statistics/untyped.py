@@ -14,3 +14,8 @@ def scipy_stats() -> Any:
 def scipy_optimize() -> Any:
     """`scipy.optimize`."""
     return import_module("scipy.optimize")
+
+
+def scipy_special() -> Any:
+    """`scipy.special`."""
+    return import_module("scipy.special")

@@ -1,0 +1,85 @@
+"""Cost and latency of a variant against the control's, as confidence sequences of their ratio.
+
+Costs and latencies have no upper bound, and no guarantee for a mean can do without one. So the first answers set a
+cap, `CAP_TIMES` times their median, and everything after them counts as at most that: the ratio is one of capped means.
+"""
+
+from __future__ import annotations
+
+from math import log
+from typing import TYPE_CHECKING
+
+from domain.experiment.report import PathPoint, RatioFigures
+from domain.statistics.two_arms import RatioStream, arm_stream
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from domain.statistics.samples import FloatArray
+
+CAP_UNITS = 50
+CAP_TIMES = 20
+
+
+def compare_amounts(
+    values: FloatArray,
+    is_first: NDArray[np.bool_],
+    share: FloatArray,
+    at: FloatArray,
+    *,
+    smallest_share: float,
+    limit: float | None,
+    alpha: float,
+    points: int,
+) -> RatioFigures | None:
+    """The ratio of the first arm's mean to the second's; None below `CAP_UNITS` units or where the median is 0.
+
+    Args:
+        values: 0 or more, by unit of both arms in order; NaN where there is none.
+        share: probability of the first arm.
+        alpha: the interval is ever wrong, and the limit is ever falsely called broken, with at most this probability.
+        points: how many points of the path to give.
+    """
+    import numpy as np
+
+    known = ~np.isnan(values)
+    values, is_first, share, at = values[known], is_first[known], share[known], at[known]
+    typical = float(np.median(values[:CAP_UNITS])) if values.size > CAP_UNITS else 0.0
+    if typical <= 0:
+        return None
+    cap = CAP_TIMES * typical
+    values, is_first = np.minimum(values[CAP_UNITS:], cap), is_first[CAP_UNITS:]
+    share, at = share[CAP_UNITS:], at[CAP_UNITS:]
+    times = path_times(values.size, points)
+    first, second = (
+        arm_stream(values, own, chance, guess=typical, most=cap, smallest_share=smallest_share).at(times)
+        for own, chance in ((is_first, share), (~is_first, 1 - share))
+    )
+    stream = RatioStream(first, second)
+    low, high = stream.interval(alpha)
+    estimates = np.where(second.total > 0, first.total / np.where(second.total > 0, second.total, 1), np.nan)
+    above = 0.0 if limit is None else float(stream.log_evidence_above(np.full(times.shape, limit))[-1])
+    path = tuple(
+        PathPoint(int(time) + 1 + CAP_UNITS, float(at[time]), float(estimate), float(lowest), float(highest))
+        for time, estimate, lowest, highest in zip(times, estimates, low, high, strict=True)
+        if not np.isnan(estimate)
+    )
+    ratio = float(estimates[-1])
+    return RatioFigures(
+        ratio=None if np.isnan(ratio) else ratio,
+        low=float(low[-1]),
+        high=float(high[-1]),
+        units=int(values.size) + CAP_UNITS,
+        cap=cap,
+        limit=limit,
+        broken=above >= log(2 / alpha),
+        path=path,
+    )
+
+
+def path_times(units: int, points: int) -> NDArray[np.int64]:
+    """0-based positions of at most `points` units, the last one among them, denser at the start."""
+    import numpy as np
+
+    return np.unique(np.geomspace(1, units, min(points, units)).round().astype(np.int64)) - 1
