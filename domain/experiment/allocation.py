@@ -17,12 +17,12 @@ def bucket_of(salt: str, unit_id: str) -> int:
     """The bucket (0 to 9,999) of a unit: SHA-256 of salt and unit id. Other salts deal units independently.
 
     Raises:
-        InputError: `unit_id` is empty, longer than 200 characters or holds NUL.
+        InputError: `unit_id` cannot be kept, see `check_unit_id`.
     """
     check_unit_id(unit_id)
     # The length keeps ("a:", "b") and ("a", ":b") apart.
     text = f"{len(salt)}:{salt}:{unit_id}"
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    digest = hashlib.sha256(text.encode()).digest()
     return int.from_bytes(digest[:8], "big") % BUCKETS
 
 
@@ -30,11 +30,12 @@ def check_unit_id(unit_id: str) -> None:
     """Return only if the ledger and the tables can hold `unit_id`.
 
     Raises:
-        InputError: they cannot.
+        InputError: it is empty, longer than 200 characters, or holds NUL or half a surrogate pair.
     """
-    if not unit_id or len(unit_id) > LONGEST_UNIT_ID or "\0" in unit_id:
+    held = bool(unit_id) and len(unit_id) <= LONGEST_UNIT_ID and "\0" not in unit_id
+    if not held or any("\ud800" <= character <= "\udfff" for character in unit_id):
         raise InputError(
-            f"a unit id has 1 to {LONGEST_UNIT_ID} characters and no NUL",
+            f"a unit id has 1 to {LONGEST_UNIT_ID} characters, no NUL and no half surrogate pair",
             field="unit_id",
             mend="use the id of a user, a session or a ticket.",
         )

@@ -15,7 +15,7 @@ from resources.database.repositories import budget_scopes
 from resources.database.session import Database, open_database
 from resources.database.tables import Base
 
-HEAD = "0001"
+HEAD = "0006"
 
 
 def test_upgrade_tells_where_it_came_from(empty_database: Database):
@@ -51,6 +51,7 @@ def test_partial_indexes_keep_their_condition(database: Database):
     assert "UNIQUE" in definitions["uq_gate_decisions_task_look"]
     assert "look > 0" in definitions["uq_gate_decisions_task_look"]
     assert "'ambiguous'" in definitions["ix_attempts_ambiguous"]
+    assert "IS NOT NULL" in definitions["ix_calls_experiment_id"]
 
 
 def test_every_migration_can_be_undone(empty_database: Database):
@@ -81,8 +82,8 @@ def test_absent_schema_names_the_mend(empty_database: Database):
 
 
 def test_older_schema_names_the_mend(database: Database, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(schema, "known_revisions", lambda: ("0002", HEAD))
-    with pytest.raises(SchemaVersionError, match=f"is on schema {HEAD}, this program needs 0002") as caught:
+    monkeypatch.setattr(schema, "known_revisions", lambda: ("9998", HEAD))
+    with pytest.raises(SchemaVersionError, match=f"is on schema {HEAD}, this program needs 9998") as caught:
         schema.require_current(database)
     assert caught.value.mend == "run `promptory db upgrade`"
 

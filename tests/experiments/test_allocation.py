@@ -18,13 +18,14 @@ from domain.experiment.layers import is_inside, overlapping, refuse_overlap
 from domain.experiment.spec import LayerRange
 
 WEIGHTS = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 500), min_size=1)
-UNITS = st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=200)
+UNITS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=200)
 
 
 def owners(allocation: Allocation) -> list[str]:
     return [allocation.variant_of(bucket) for bucket in range(BUCKETS)]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20), UNITS)
 def test_a_unit_keeps_its_bucket(salt: str, unit: str) -> None:
     assert bucket_of(salt, unit) == bucket_of(salt, unit)
@@ -59,6 +60,7 @@ def test_units_spread_evenly_and_salts_deal_independently() -> None:
     assert stats.chi2_contingency(both).pvalue > 0.001
 
 
+@settings(max_examples=40, deadline=None)
 @given(WEIGHTS)
 def test_every_bucket_belongs_to_one_variant_in_proportion(weights: dict[str, int]) -> None:
     allocation = Allocation.of(weights)
@@ -70,7 +72,7 @@ def test_every_bucket_belongs_to_one_variant_in_proportion(weights: dict[str, in
     assert Allocation.from_list(allocation.as_list()) == allocation
 
 
-@settings(max_examples=60)
+@settings(max_examples=40, deadline=None)
 @given(WEIGHTS, st.lists(WEIGHTS, min_size=1, max_size=4))
 def test_other_weights_move_no_bucket_more_than_they_must(before: dict[str, int], later: list[dict[str, int]]) -> None:
     allocation = Allocation.of(before)
@@ -91,6 +93,7 @@ def test_one_weight_raised_takes_units_from_the_others_and_moves_none_between_th
     assert len(moves) == pytest.approx(BUCKETS / 6, abs=2)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, BUCKETS - 1), st.integers(1, BUCKETS)), min_size=2, max_size=5),
     st.lists(UNITS, min_size=1, max_size=50),
@@ -131,7 +134,7 @@ def test_the_place_in_a_layer_says_nothing_about_the_variant() -> None:
     assert abs(sum(table[1]) - 10_000) < 350
 
 
-@pytest.mark.parametrize("unit", ["", "x" * 201, "a\0b"])
+@pytest.mark.parametrize("unit", ["", "x" * 201, "a\0b", "half \ud83d"])
 def test_a_unit_id_that_cannot_be_kept_is_refused(unit: str) -> None:
     with pytest.raises(InputError, match="unit id"):
         bucket_of("s", unit)

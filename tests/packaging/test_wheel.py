@@ -52,7 +52,7 @@ def test_definitions_load_from_the_wheel_alone(unpacked: Path, tmp_path: Path) -
     file, keys, revision, priced = json.loads(done.stdout.splitlines()[-1])
     assert Path(file).is_relative_to(unpacked)
     assert {"dataset", "evaluation", "promotion", "call_log", "metrics/calls_by_day"} <= set(keys)
-    assert revision == "0001"
+    assert revision == "0006"
     assert priced
 
 

@@ -112,6 +112,12 @@ def calls_of_run(session: Session, run_id: str) -> list[CallRecord]:
     return [read(CallRecord, row) for row in session.execute(query.order_by(CallRow.finished_at, CallRow.call_id))]
 
 
+def calls_of_experiment(session: Session, experiment_id: str) -> list[CallRecord]:
+    """Every call of a live experiment, oldest first."""
+    query = select_record(CallRow, CallRecord).where(CallRow.experiment_id == experiment_id)
+    return [read(CallRecord, row) for row in session.execute(query.order_by(CallRow.finished_at, CallRow.call_id))]
+
+
 def ambiguous_attempts(
     session: Session, *, since: datetime | None = None, until: datetime | None = None
 ) -> list[AttemptRecord]:
