@@ -1,7 +1,8 @@
 """Cost and latency of a variant against the control's, as confidence sequences of their ratio.
 
-Costs and latencies have no upper bound, and no guarantee for a mean can do without one. So the first answers set a
-cap, `CAP_TIMES` times their median, and everything after them counts as at most that: the ratio is one of capped means.
+Costs and latencies have no upper bound, and no guarantee for a mean can do without one. So the first answers set a cap
+for each arm, `CAP_TIMES` times their median, and everything after them counts as at most that: the ratio is one of
+capped means.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from domain.statistics.samples import FloatArray
 
 CAP_UNITS = 50
-CAP_TIMES = 20
+CAP_TIMES = 10
 
 
 def compare_amounts(
@@ -33,7 +34,7 @@ def compare_amounts(
     alpha: float,
     points: int,
 ) -> RatioFigures | None:
-    """The ratio of the first arm's mean to the second's; None below `CAP_UNITS` units or where the median is 0.
+    """The ratio of the first arm's mean to the second's; None up to `CAP_UNITS` units, or where those are free.
 
     Args:
         values: 0 or more, by unit of both arms in order; NaN where there is none.
@@ -45,16 +46,21 @@ def compare_amounts(
 
     known = ~np.isnan(values)
     values, is_first, share, at = values[known], is_first[known], share[known], at[known]
-    typical = float(np.median(values[:CAP_UNITS])) if values.size > CAP_UNITS else 0.0
-    if typical <= 0:
+    medians = _medians(values[:CAP_UNITS], is_first[:CAP_UNITS]) if values.size > CAP_UNITS else None
+    if medians is None:
         return None
-    cap = CAP_TIMES * typical
-    values, is_first = np.minimum(values[CAP_UNITS:], cap), is_first[CAP_UNITS:]
-    share, at = share[CAP_UNITS:], at[CAP_UNITS:]
+    values, is_first, share, at = values[CAP_UNITS:], is_first[CAP_UNITS:], share[CAP_UNITS:], at[CAP_UNITS:]
     times = path_times(values.size, points)
     first, second = (
-        arm_stream(values, own, chance, guess=typical, most=cap, smallest_share=smallest_share).at(times)
-        for own, chance in ((is_first, share), (~is_first, 1 - share))
+        arm_stream(
+            np.minimum(values, CAP_TIMES * median),
+            own,
+            chance,
+            guess=median,
+            most=CAP_TIMES * median,
+            smallest_share=smallest_share,
+        ).at(times)
+        for own, chance, median in ((is_first, share, medians[0]), (~is_first, 1 - share, medians[1]))
     )
     stream = RatioStream(first, second)
     low, high = stream.interval(alpha)
@@ -71,11 +77,21 @@ def compare_amounts(
         low=float(low[-1]),
         high=float(high[-1]),
         units=int(values.size) + CAP_UNITS,
-        cap=cap,
+        caps=(CAP_TIMES * medians[0], CAP_TIMES * medians[1]),
         limit=limit,
         broken=above >= log(2 / alpha),
         path=path,
     )
+
+
+def _medians(values: FloatArray, is_first: NDArray[np.bool_]) -> tuple[float, float] | None:
+    """Of the first arm and the second; None where an arm has no value or its median is 0."""
+    import numpy as np
+
+    if not is_first.any() or is_first.all():
+        return None
+    first, second = float(np.median(values[is_first])), float(np.median(values[~is_first]))
+    return (first, second) if first > 0 and second > 0 else None
 
 
 def path_times(units: int, points: int) -> NDArray[np.int64]:

@@ -49,7 +49,7 @@ class RatioFigures:
     """A variant's mean cost or latency / the control's.
 
     Attributes:
-        cap: values above it count as it (see `guardrails`), in nano-USD or seconds.
+        caps: of variant and control: values above count as it (see `guardrails`), in nano-USD or seconds.
         high: infinite where nothing is known.
         limit: the guardrail's, if there is one.
         broken: the ratio is shown to lie above the limit.
@@ -60,7 +60,7 @@ class RatioFigures:
     low: float
     high: float
     units: int
-    cap: float
+    caps: tuple[float, float]
     limit: float | None
     broken: bool
     path: tuple[PathPoint, ...]

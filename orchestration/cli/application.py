@@ -15,6 +15,7 @@ from orchestration.cli.commands import (
     cost,
     database,
     demo,
+    experiment,
     health,
     load,
     price,
@@ -60,6 +61,7 @@ health.add_to(app)
 load.add_to(app)
 app.add_typer(task.app, name="task")
 app.add_typer(prompt.app, name="prompt")
+app.add_typer(experiment.app, name="experiment")
 app.add_typer(budget.app, name="budget")
 app.add_typer(breaker.app, name="breaker")
 app.add_typer(cache.app, name="cache")

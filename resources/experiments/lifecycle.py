@@ -126,7 +126,7 @@ def _again(session: Session, running: Started, experiment: Experiment, now: date
             field="name",
             mend="give the new experiment a name of its own: its units are dealt anew by it.",
         )
-    _refuse_other_design(running.experiment, experiment)
+    refuse_other_design(running.experiment, experiment)
     if experiment.spec_id == running.record.spec_id:
         return running, False
     epochs = running.epochs
@@ -144,7 +144,12 @@ def _again(session: Session, running: Started, experiment: Experiment, now: date
     return replace(running, record=record, experiment=experiment, epochs=epochs), True
 
 
-def _refuse_other_design(running: Experiment, wanted: Experiment) -> None:
+def refuse_other_design(running: Experiment, wanted: Experiment) -> None:
+    """Return only if `wanted` differs from the running experiment in nothing but weights, switches, words and budget.
+
+    Raises:
+        InputError: it does; the message names the fields.
+    """
     before, after = running.design(), wanted.design()
     changed = [field for field in after if before.get(field) != after[field]]
     if changed:

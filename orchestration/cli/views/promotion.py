@@ -28,7 +28,7 @@ def promoted(task: str, reference: str, alias: str, reason: str, as_json: bool) 
                 alias,
                 record.id,
                 expected_revision=current.revision if current else None,
-                moved_by=f"cli:{_person()}",
+                moved_by=f"cli:{person()}",
                 reason=reason,
                 now=datetime.now(UTC),
             )
@@ -51,7 +51,8 @@ def promoted(task: str, reference: str, alias: str, reason: str, as_json: bool) 
     emit(as_json, value, show)
 
 
-def _person() -> str:
+def person() -> str:
+    """Who sits at the terminal."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
