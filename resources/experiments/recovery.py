@@ -26,10 +26,8 @@ def recover(database: Database, started: Started, now: datetime) -> int:
         DatabaseUnavailableError: the database cannot be reached.
     """
     with database.session(read_only=True) as session:
-        calls = ledger.calls_of_experiment(session, started.experiment.name)
-        requests = _by_request(call for call in calls if call.status == "ok" and call.finished_at < now - GRACE)
-        missing = set(requests) - interactions.known_ids(session, started.experiment.name, list(requests))
-        found = [made for key in sorted(missing) if (made := _interaction(session, started, requests[key]))]
+        requests = _by_request(ledger.unrecorded_calls(session, started.experiment.name, before=now - GRACE))
+        found = [made for calls in requests.values() if (made := _interaction(session, started, calls))]
     if found:
         with database.session() as session:
             return interactions.put_many(session, found)

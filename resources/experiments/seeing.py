@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from domain.experiment.observations import Epoch, Observations
-from domain.identity import content_id
+from domain.identity import canonical_json
 from resources.database.repositories import interactions, outcomes
 from resources.database.repositories.interactions import SeenInteraction
 from resources.database.session import Database
 from resources.experiments.started import Started
-
-if TYPE_CHECKING:
-    from domain.statistics.samples import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +43,28 @@ class Bookkeeping:
 
 
 @dataclass(slots=True)
+class _Mean:
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, value: float) -> None:
+        self.total += value
+        self.count += 1
+
+    def value(self, missing: float) -> float:
+        return self.total / self.count if self.count else missing
+
+
+@dataclass(slots=True)
 class _Unit:
     variant: int
     epoch: int
     at: float
     answers: int = 0
-    costs: list[int] = field(default_factory=list)
-    latencies: list[float] = field(default_factory=list)
     crossed: bool = False
-    values: list[float] = field(default_factory=list)
+    cost: _Mean = field(default_factory=_Mean)
+    latency: _Mean = field(default_factory=_Mean)
+    outcome: _Mean = field(default_factory=_Mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ def see(database: Database, started: Started, now: datetime) -> Seen:
         answers=sum(unit.answers for unit in units.values()),
         units=len(units),
         waiting=len(units) - len(closed),
-        without_outcome=sum(not unit.values for unit in closed),
+        without_outcome=sum(not unit.outcome.count for unit in closed),
         crossed=sum(unit.crossed for unit in units.values()),
         after_stop=ignored,
         **counts,
@@ -118,9 +128,9 @@ def _count_answer(unit: _Unit, one: SeenInteraction, variant: int, *, inside: bo
     if not inside or variant != unit.variant:
         return
     if one.cost_nano_usd is not None:
-        unit.costs.append(one.cost_nano_usd)
+        unit.cost.add(one.cost_nano_usd)
     if one.latency_s is not None:
-        unit.latencies.append(one.latency_s)
+        unit.latency.add(one.latency_s)
 
 
 def _add_outcomes(database: Database, started: Started, units: dict[str, _Unit], window_s: float) -> dict[str, int]:
@@ -138,7 +148,7 @@ def _add_outcomes(database: Database, started: Started, units: dict[str, _Unit],
                 counts["late"] += 1
             else:
                 counts["counted"] += 1
-                unit.values.append(one.value)
+                unit.outcome.add(one.value)
     return counts
 
 
@@ -152,9 +162,9 @@ def _observations(started: Started, units: list[_Unit], closed: list[_Unit]) -> 
         epochs=tuple(_epoch(started, position, names, units) for position in range(len(started.epochs))),
         variant=np.array([unit.variant for unit in closed], np.int64),
         epoch=np.array([unit.epoch for unit in closed], np.int64),
-        outcome=_means([unit.values for unit in closed], missing),
-        cost=_means([unit.costs for unit in closed], float("nan")),
-        latency=_means([unit.latencies for unit in closed], float("nan")),
+        outcome=np.array([unit.outcome.value(missing) for unit in closed], np.float64),
+        cost=np.array([unit.cost.value(float("nan")) for unit in closed], np.float64),
+        latency=np.array([unit.latency.value(float("nan")) for unit in closed], np.float64),
         at=np.array([unit.at for unit in closed], np.float64),
     )
 
@@ -168,12 +178,9 @@ def _epoch(started: Started, position: int, names: tuple[str, ...], units: list[
     return Epoch(tuple(shares[name] for name in names), tuple(exposed))
 
 
-def _means(values: list[list[float]] | list[list[int]], missing: float) -> FloatArray:
-    import numpy as np
-
-    return np.array([sum(own) / len(own) if own else missing for own in values], np.float64)
-
-
 def _digest(observed: Observations) -> str:
     arrays = (observed.variant, observed.epoch, observed.outcome, observed.cost, observed.latency, observed.at)
-    return content_id([list(observed.variants), *([str(value) for value in array.tolist()] for array in arrays)])
+    digest = hashlib.sha256(canonical_json(list(observed.variants)).encode())
+    for array in arrays:
+        digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()

@@ -16,6 +16,8 @@ from resources.database.session import Database
 REFRESH = timedelta(minutes=10)
 """So often at most an experiment under traffic is reported on; a change of state is reported on at once."""
 
+AFTERWARDS = timedelta(days=2)
+
 
 @dataclass(slots=True)
 class Cursor:
@@ -63,14 +65,20 @@ def what_is_due(database: Database, cursor: Cursor, now: datetime) -> Due:
     with database.session(read_only=True) as session:
         records = experiments.list_experiments(session)
         for record in records:
-            key = _state_of(session, record, now)
-            if _is_due(cursor.reports.get(record.name), key, now):
+            key = _state_of(session, record, now) if _may_change(record, now) else None
+            if key is not None and _is_due(cursor.reports.get(record.name), key, now):
                 cursor.reports[record.name] = (key, now.isoformat())
                 reports[record.name] = key
             if record.decision_id and record.decision_id not in cursor.promotions and _promotes(session, record):
                 cursor.promotions.append(record.decision_id)
                 promotions[record.decision_id] = record.task
     return Due(reports, promotions, tuple(record.name for record in records))
+
+
+def _may_change(record: ExperimentRecord, now: datetime) -> bool:
+    """It runs, or its last windows closed lately; what is imported later than that is reported on by hand."""
+    window = timedelta(hours=record.experiment.metric.window_hours)
+    return record.stopped_at is None or now < record.stopped_at + window + AFTERWARDS
 
 
 def _is_due(before: tuple[str, str] | None, key: str, now: datetime) -> bool:

@@ -27,6 +27,7 @@ QUERIES: dict[str, Callable[[Session], object]] = {
     "the calls of a row": lambda session: ledger.calls_of_row(session, "task-7", "row-17"),
     "the calls of a run": lambda session: ledger.calls_of_run(session, "run-17"),
     "the calls of an experiment": lambda session: ledger.calls_of_experiment(session, "experiment-17"),
+    "unrecorded calls": lambda session: ledger.unrecorded_calls(session, "experiment-17", before=UNTIL),
     "an interaction": lambda session: interactions.find(session, "experiment-7", "interaction-17"),
     "a unit's variant": lambda session: interactions.first_variant(session, "experiment-7", "unit-17"),
     "the units of calls": lambda session: interactions.units_of_calls(session, "experiment-7", ["call-17", "call-27"]),

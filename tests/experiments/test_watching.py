@@ -8,7 +8,7 @@ from experiments.laboratory import START, TASK, Laboratory, hours
 
 from resources.experiments.lifecycle import stop
 from resources.experiments.reporting import conclude, make_report
-from resources.experiments.watching import REFRESH, Cursor, what_is_due
+from resources.experiments.watching import AFTERWARDS, REFRESH, Cursor, what_is_due
 
 NOW = START + hours(24 * 30)
 
@@ -53,6 +53,14 @@ def test_a_stop_is_reported_on_at_once(lab: Laboratory) -> None:
     due(lab, cursor)
     stop(lab.database, "wording", kind="person", reason="x", stopped_by="a", now=NOW)
     assert due(lab, cursor, NOW + timedelta(seconds=5)) == (["wording"], {})
+
+
+def test_what_ended_long_ago_is_not_looked_at_again(lab: Laboratory) -> None:
+    started, cursor = lab.start(), Cursor()
+    stop(lab.database, "wording", kind="person", reason="x", stopped_by="a", now=START + hours(1))
+    lab.traffic(started, 20, lambda _: 0.5)
+    assert due(lab, cursor, START + hours(1 + 24) + AFTERWARDS) == ([], {})
+    assert due(lab, cursor, START + hours(24) + AFTERWARDS) == (["wording"], {})
 
 
 def test_a_recorded_winner_is_handed_to_promotion_once_where_the_file_says_so(lab: Laboratory) -> None:

@@ -90,19 +90,6 @@ def units_of_calls(session: Session, experiment: str, call_ids: Sequence[str]) -
     return found
 
 
-def known_ids(session: Session, experiment: str, ids: Sequence[str]) -> set[str]:
-    """Those of `ids` that are recorded."""
-    found: set[str] = set()
-    for start in range(0, len(ids), KEYS_PER_QUERY):
-        chunk = ids[start : start + KEYS_PER_QUERY]
-        found.update(
-            session.scalars(
-                select(InteractionRow.id).where(InteractionRow.experiment == experiment, InteractionRow.id.in_(chunk))
-            )
-        )
-    return found
-
-
 def in_order(session: Session, experiment: str) -> Iterator[SeenInteraction]:
     """All interactions, oldest first, fetched in portions."""
     query = (
