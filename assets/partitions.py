@@ -3,3 +3,4 @@
 import dagster as dg
 
 tasks_partitions = dg.DynamicPartitionsDefinition(name="tasks")
+experiments_partitions = dg.DynamicPartitionsDefinition(name="experiments")

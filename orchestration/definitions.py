@@ -16,6 +16,7 @@ from assets.costs.evaluation_history import evaluation_history
 from assets.datasets.dataset import dataset
 from assets.dbt_metrics import build_dbt_metrics
 from assets.evaluations.evaluation import evaluation
+from assets.experiments.experiment_report import experiment_report
 from assets.optimization.optimization_run import optimization_run
 from assets.promotions.promotion import promotion
 from assets.prompts.prompt_version import prompt_version
@@ -25,6 +26,7 @@ from jobs.full_loop import full_loop
 from jobs.ingest import ingest
 from jobs.optimize import optimize
 from jobs.promote import promote
+from jobs.report_experiment import report_experiment
 from orchestration.automation import (
     automation_sensor,
     evaluation_condition,
@@ -35,6 +37,7 @@ from orchestration.environments import Environment
 from orchestration.resource_definitions import build_resources
 from resources.metrics.dbt_project import prepare_manifest
 from sensors.catalog_files import catalog_files
+from sensors.live_experiments import live_experiments
 from sensors.schedules import daily_metrics
 
 
@@ -55,10 +58,10 @@ def build_definitions(environment: Environment) -> dg.Definitions:
         for asset in (dataset, prompt_version, optimization_run, evaluation, promotion)
     ]
     return dg.Definitions(
-        assets=[*task_assets, call_log, evaluation_history, build_dbt_metrics(metrics)],
-        jobs=[ingest, optimize, evaluate, promote, full_loop, collect_metrics],
+        assets=[*task_assets, experiment_report, call_log, evaluation_history, build_dbt_metrics(metrics)],
+        jobs=[ingest, optimize, evaluate, promote, full_loop, report_experiment, collect_metrics],
         schedules=[daily_metrics],
-        sensors=[catalog_files, automation_sensor(dg.AssetSelection.assets(*conditions))],
+        sensors=[catalog_files, live_experiments, automation_sensor(dg.AssetSelection.assets(*conditions))],
         resources=build_resources(environment, metrics),
         # One process per run: a process per step costs seconds, and the steps of a loop wait for each other anyway.
         executor=dg.in_process_executor,

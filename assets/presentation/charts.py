@@ -31,7 +31,7 @@ class ScoreBar:
 
 def score_chart(title: str, bars: Sequence[ScoreBar]) -> str:
     """Means with their 95 % intervals, one line each."""
-    figure, axes = _canvas(height=0.9 + 0.45 * len(bars))
+    figure, axes = canvas(height=0.9 + 0.45 * len(bars))
     for position, bar in enumerate(reversed(bars)):
         color = HIGHLIGHT if bar.highlighted else INK
         axes.plot([bar.low, bar.high], [position, position], color=color, linewidth=2.5, solid_capstyle="round")
@@ -42,21 +42,21 @@ def score_chart(title: str, bars: Sequence[ScoreBar]) -> str:
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     axes.set_title(title, loc="left", fontsize=11)
-    return _as_markdown(figure, title)
+    return as_markdown(figure, title)
 
 
 def count_chart(title: str, counts: dict[str, int]) -> str:
     """Counts by name, largest first."""
     ordered = sorted(counts.items(), key=lambda item: item[1])[-40:]
-    figure, axes = _canvas(height=0.8 + 0.26 * len(ordered))
+    figure, axes = canvas(height=0.8 + 0.26 * len(ordered))
     axes.barh([name for name, _ in ordered], [count for _, count in ordered], color=INK)
     axes.set_title(title, loc="left", fontsize=11)
-    return _as_markdown(figure, title)
+    return as_markdown(figure, title)
 
 
 def scatter_chart(title: str, points: Sequence[tuple[float, float, str]], x_label: str) -> str:
     """Score (0..1) against a cost, one labelled point each; the best is highlighted."""
-    figure, axes = _canvas(height=3.2)
+    figure, axes = canvas(height=3.2)
     best = max((score for _, score, _ in points), default=0.0)
     for cost, score, name in points:
         axes.plot([cost], [score], "o", color=HIGHLIGHT if score == best else PALE, markersize=8)
@@ -65,10 +65,11 @@ def scatter_chart(title: str, points: Sequence[tuple[float, float, str]], x_labe
     axes.set_xlabel(x_label)
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     axes.set_title(title, loc="left", fontsize=11)
-    return _as_markdown(figure, title)
+    return as_markdown(figure, title)
 
 
-def _canvas(height: float) -> tuple[Figure, Axes]:
+def canvas(height: float) -> tuple[Figure, Axes]:
+    """An empty chart of `height` inches in the house's style."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, height), layout="constrained")
@@ -80,7 +81,18 @@ def _canvas(height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _as_markdown(figure: Figure, title: str) -> str:
+def as_markdown(figure: Figure, title: str) -> str:
+    """The chart as a markdown image."""
+    return f"![{title}]({as_data_url(as_png(figure))})"
+
+
+def as_png(figure: Figure) -> bytes:
+    """The chart as a PNG file's content."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
-    return f"![{title}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+    return buffer.getvalue()
+
+
+def as_data_url(png: bytes) -> str:
+    """A PNG as the address of an image that needs no file beside it."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -19,3 +19,8 @@ def scipy_optimize() -> Any:
 def cohens_kappa(table: Any, **options: Any) -> Any:
     """`statsmodels.stats.inter_rater.cohens_kappa`."""
     return import_module("statsmodels.stats.inter_rater").cohens_kappa(table, **options)
+
+
+def scipy_special() -> Any:
+    """`scipy.special`."""
+    return import_module("scipy.special")

@@ -16,6 +16,7 @@ from orchestration.cli.commands import (
     cost,
     database,
     demo,
+    experiment,
     health,
     load,
     price,
@@ -64,6 +65,7 @@ load.add_to(app)
 app.add_typer(task.app, name="task")
 app.add_typer(prompt.app, name="prompt")
 app.add_typer(trace.app, name="trace")
+app.add_typer(experiment.app, name="experiment")
 app.add_typer(budget.app, name="budget")
 app.add_typer(breaker.app, name="breaker")
 app.add_typer(cache.app, name="cache")

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
-from domain.errors import InputError, PromptoryError
+from domain.errors import InputError
 from domain.evaluators.judge_spec import JudgeSpec
 from domain.evaluators.registry import check_evaluators, check_judge_model, check_metric
 from domain.optimization import MiproV2Spec, check_optimizer
 from domain.rendering import check_templates
 from domain.task import Task
+from resources.catalog.field_errors import first_error
 from resources.catalog.yaml_lines import Location, line_of, load_yaml
 from resources.llm.endpoint_names import Kinds, all_kinds, known_names
 
 NO_ENDPOINTS: Kinds = MappingProxyType({})
-TAGS = ("text", "choice", "number", "json")
+HELP = "`promptory task init --help` shows every field."
 
 
 def load_task(path: Path, endpoints: Kinds = NO_ENDPOINTS) -> Task:
@@ -36,7 +34,7 @@ def load_task(path: Path, endpoints: Kinds = NO_ENDPOINTS) -> Task:
     try:
         task = Task.model_validate(value)
     except ValidationError as error:
-        raise _first_error(error, value, lines, path) from error
+        raise first_error(error, value, lines, path, Task, HELP) from error
     try:
         _check_parts(task, all_kinds(endpoints))
     except InputError as error:
@@ -80,73 +78,3 @@ def _check_judges(task: Task, kinds: Kinds) -> None:
             check_judge_model(spec.model, kinds, f"evaluators.{number}.model")
     if task.gate.pairwise is not None:
         check_judge_model(task.gate.pairwise.model, kinds, "gate.pairwise.model")
-
-
-def _first_error(
-    error: ValidationError, value: dict[str, Any], lines: dict[Location, int], path: Path
-) -> PromptoryError:
-    located = [(_location(detail, value), detail) for detail in error.errors(include_url=False)]
-    # A bad item also makes its list "too short": only the innermost complaint is of use.
-    inner = [one for one in located if not any(_is_inside(other, one[0]) for other, _ in located)]
-    location, first = min(inner, key=lambda one: line_of(lines, one[0]) or 0)
-    more = f" ({len(inner) - 1} more after this one)" if len(inner) > 1 else ""
-    return InputError(
-        _problem(first) + more,
-        file=str(path),
-        row=line_of(lines, location) or 1,
-        field=".".join(str(part) for part in location) or None,
-        mend=_mend(first),
-    )
-
-
-def _is_inside(location: Location, outer: Location) -> bool:
-    return len(location) > len(outer) and location[: len(outer)] == outer
-
-
-def _problem(detail: ErrorDetails) -> str:
-    if detail["type"] == "union_tag_invalid":
-        return f"unknown kind {(detail.get('ctx') or {}).get('tag')!r}"
-    return detail["msg"].removeprefix("Value error, ")
-
-
-def _location(detail: ErrorDetails, value: dict[str, Any]) -> Location:
-    """Pydantic's location without the union tags and the `steps.0` that the file does not spell out."""
-    location: list[str | int] = []
-    node: Any = value
-    for part in detail["loc"]:
-        if _holds(node, part):
-            node = node[part]
-        elif part is not detail["loc"][-1] or detail["type"] not in ("missing", "extra_forbidden"):
-            continue
-        location.append(part)
-    return tuple(location)
-
-
-def _holds(node: Any, part: str | int) -> bool:
-    if isinstance(node, dict):
-        return part in node
-    return isinstance(node, list) and isinstance(part, int) and part < len(node)
-
-
-def _mend(detail: ErrorDetails) -> str:
-    kind = detail["type"]
-    name = str(detail["loc"][-1])
-    if kind == "missing":
-        return f"add `{name}: …`."
-    if kind == "extra_forbidden":
-        close = get_close_matches(name, _field_names(), n=1)
-        return f"did you mean `{close[0]}`?" if close else "remove it."
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        expected = (detail.get("ctx") or {}).get("expected_tags", ", ".join(TAGS))
-        return f"set `kind` to one of {expected}."
-    if kind == "string_pattern_mismatch" and name == "model":
-        return "write it as provider/name, e.g. openai/gpt-4o-mini."
-    if kind == "string_pattern_mismatch":
-        return "use lower-case letters, digits and underscores, starting with a letter."
-    return "correct the value; `promptory task init --help` shows every field."
-
-
-def _field_names() -> list[str]:
-    schema = Task.model_json_schema()
-    models = [schema, *schema["$defs"].values()]
-    return sorted({name for model in models for name in model.get("properties", {})})

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from domain.errors import InputError
+from domain.errors import InputError, NotFoundError
 from domain.identity import short_id
-from resources.database.repositories import aliases, gate_decisions
+from resources.database.repositories import aliases, experiments, gate_decisions
 from resources.database.repositories.aliases import AliasMoveRecord
 from resources.database.repositories.gate_decisions import GateDecisionRecord
 from resources.database.session import Database
@@ -26,6 +26,28 @@ class Promotion:
     moved: bool
     reason: str
     decision: GateDecisionRecord
+
+
+def decision_to_carry_out(database: Database, task: str, evaluated_id: str | None) -> str:
+    """The decision that promotion goes by: the evaluation's, or a newer promotion by a live experiment that may.
+
+    An experiment may promote by itself where it says `promote: automatic`; others are promoted by hand.
+
+    Raises:
+        NotFoundError: nothing of this task has been decided yet.
+    """
+    with database.session(read_only=True) as session:
+        live = gate_decisions.latest_of_experiments(session, task)
+        started = experiments.find(session, live.experiment) if live and live.experiment else None
+        evaluated = gate_decisions.find(session, evaluated_id) if evaluated_id else None
+    by_itself = started is not None and started.experiment.promote == "automatic"
+    if live is not None and live.verdict == "promote" and by_itself:
+        is_newest = evaluated is None or evaluated.created_at < live.created_at
+        if is_newest:
+            return live.id
+    if evaluated_id is None:
+        raise NotFoundError(f"nothing of task {task!r} has been decided yet", mend=f"run `promptory evaluate {task}`.")
+    return evaluated_id
 
 
 def promote_decided(database: Database, task: str, decision_id: str, now: datetime) -> Promotion:

@@ -47,3 +47,19 @@ class PromotionHandle(_Handle):
     task: str
     production_id: str | None
     decision_id: str
+
+
+class ExperimentHandle(_Handle):
+    """The newest report of a live experiment.
+
+    Attributes:
+        state: `running` or `stopped`.
+        verdict: what the report says; it has been carried out only where there is a decision.
+    """
+
+    experiment: str
+    task: str
+    state: str
+    verdict: str
+    decision_id: str | None
+    observations_id: str

@@ -67,6 +67,7 @@ def test_a_good_file_gives_the_task(spec: dict, write_task: Write) -> None:
         ("gate", {"pairwise": {"model": "offline/nearest", "rubric": "x"}}, "gate.pairwise.model", "openai/…"),
         ("name", "Colours!", "name", "lower-case"),
         ("dataset.split", {"train": 0.9, "dev": 0.9, "test": 0.9}, "dataset.split", ""),
+        ("dataset.inputs", ["text", "text"], "", "correct the value"),
         ("gate", {"alfa": 0.05}, "gate.alfa", "did you mean `alpha`?"),
         ("budget", {"run_usd": -1}, "budget.run_usd", ""),
     ],

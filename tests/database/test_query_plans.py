@@ -9,7 +9,16 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
-from resources.database.repositories import answers, call_references, journal, judgements, ledger, spending
+from resources.database.repositories import (
+    answers,
+    call_references,
+    interactions,
+    journal,
+    judgements,
+    ledger,
+    outcomes,
+    spending,
+)
 from resources.database.session import Database
 
 ROWS = 20_000
@@ -20,7 +29,7 @@ SINCE = datetime(2026, 3, 1, tzinfo=UTC)
 UNTIL = SINCE + timedelta(days=1)
 
 HEX_ID = "abcdef00" * 4  # call number 18
-BIG_TABLES = ("calls", "attempts", "answers", "judgements", "optimization_journal")
+BIG_TABLES = ("calls", "attempts", "answers", "judgements", "optimization_journal", "interactions", "outcomes")
 
 QUERIES: dict[str, Callable[[Session], object]] = {
     "a call": lambda session: ledger.find_call(session, "call-17"),
@@ -28,6 +37,13 @@ QUERIES: dict[str, Callable[[Session], object]] = {
     "the attempts of a call": lambda session: ledger.attempts_of_call(session, "call-17"),
     "the calls of a row": lambda session: ledger.calls_of_row(session, "task-7", "row-17"),
     "the calls of a run": lambda session: ledger.calls_of_run(session, "run-17"),
+    "the calls of an experiment": lambda session: ledger.calls_of_experiment(session, "experiment-17"),
+    "unrecorded calls": lambda session: ledger.unrecorded_calls(session, "experiment-17", before=UNTIL),
+    "an interaction": lambda session: interactions.find(session, "experiment-7", "interaction-17"),
+    "a unit's variant": lambda session: interactions.first_variant(session, "experiment-7", "unit-17"),
+    "the units of calls": lambda session: interactions.units_of_calls(session, "experiment-7", ["call-17", "call-27"]),
+    "closed interactions": lambda session: interactions.count(session, "experiment-7", before=SINCE),
+    "an outcome": lambda session: outcomes.values_of(session, "experiment-7", ["unit:unit-17"]),
     "ambiguous attempts": lambda session: ledger.ambiguous_attempts(session, since=SINCE, until=UNTIL),
     "all ambiguous attempts": ledger.ambiguous_attempts,
     "spending by model": lambda session: spending.spend(session, "model", since=SINCE, until=UNTIL),
@@ -56,7 +72,7 @@ def grown(database: Database) -> Database:
     selections = {
         "calls": f"CASE WHEN i = 18 THEN '{HEX_ID}' ELSE 'call-' || i END, NULL, 'serve', "
         "'task-' || (i % 10), 'prompt-' || (i % 10), NULL, NULL, "
-        "'row-' || (i % 1000), 'run-' || (i % 1000), NULL, NULL, NULL, 'm', 'm', 'ok', NULL, "
+        "'row-' || (i % 1000), 'run-' || (i % 1000), NULL, 'experiment-' || (i % 1000), NULL, 'm', 'm', 'ok', NULL, "
         f"{no}, 1, 1, 1, 1, 0.1, {time}, {time}",
         "attempts": "'attempt-' || i, 'call-' || i, 1, 'm', "
         "CASE WHEN i % 100 = 0 THEN 'ambiguous' ELSE 'settled' END, "
@@ -65,6 +81,9 @@ def grown(database: Database) -> Database:
         "NULL, NULL",
         "judgements": "'judge-' || (i % 10), 'subject-' || i, 0, 'task-1', 'prompt-' || (i % 10), 'input-' || i, "
         f"'text', 'call-' || i, 'm', 1, 0.1, 1, 1, {time}",
+        "interactions": "'experiment-' || (i % 10), 'interaction-' || i, 'unit-' || i, 'control', 'prompt-1', "
+        f"'call-' || i, 1, 0.1, NULL, {time}, 'live'",
+        "outcomes": f"'experiment-' || (i % 10), 'unit:unit-' || i, 'unit-' || i, NULL, 1, {time}, {time}, 'live'",
         "optimization_journal": f"'run-' || (i % 1000), 'key-' || i, {json}, {time}",
     }
     with database.session() as session:

@@ -51,6 +51,7 @@ def test_partial_indexes_keep_their_condition(database: Database):
     assert "UNIQUE" in definitions["uq_gate_decisions_task_look"]
     assert "look > 0" in definitions["uq_gate_decisions_task_look"]
     assert "'ambiguous'" in definitions["ix_attempts_ambiguous"]
+    assert "IS NOT NULL" in definitions["ix_calls_experiment_id"]
 
 
 def test_every_migration_can_be_undone(empty_database: Database):

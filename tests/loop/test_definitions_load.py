@@ -97,9 +97,19 @@ def test_every_part_is_there(make_workplace: Callable[..., Workplace], with_dbt:
     jobs = {job.name for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")}
 
     groups = {graph.get(key).group_name for key in graph.get_all_asset_keys()}
-    assert groups == {"datasets", "prompts", "optimization", "evaluations", "promotions", "costs", "metrics"}
-    assert jobs == {"ingest", "optimize", "evaluate", "promote", "full_loop", "collect_metrics"}
-    assert {sensor.name for sensor in definitions.sensors or ()} == {"catalog_files", "downstream_automation"}
+    assert groups == {
+        "datasets",
+        "prompts",
+        "optimization",
+        "evaluations",
+        "promotions",
+        "experiments",
+        "costs",
+        "metrics",
+    }
+    assert jobs == {"ingest", "optimize", "evaluate", "promote", "full_loop", "report_experiment", "collect_metrics"}
+    sensors = {sensor.name for sensor in definitions.sensors or ()}
+    assert sensors == {"catalog_files", "live_experiments", "downstream_automation"}
     assert [schedule.name for schedule in definitions.schedules or ()] == ["daily_metrics"]
     running = [one.default_status.value for one in (*(definitions.sensors or ()), *(definitions.schedules or ()))]
     assert set(running) == {"RUNNING"}

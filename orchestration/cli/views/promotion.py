@@ -46,7 +46,7 @@ def released(task: str, reason: str, by: str | None, as_json: bool) -> None:
     emit(as_json, value, show)
 
 
-def person(by: str | None) -> str:
+def person(by: str | None = None) -> str:
     """Who acts, for the history: the machine's user, and the name that was given beside it."""
     try:
         user = getpass.getuser()

@@ -24,6 +24,9 @@ class GateDecisionRecord:
         look: 1, 2, … for the task's n-th look at its test rows; 0 where the decision needed none.
         verdict: the gate's word, e.g. `promote` or `reject`.
         comparison: the paired comparison it rests on, as JSON values.
+        dataset_version_id: whose test rows; of an experiment's decision, the SHA-256 of its observations.
+        kind: `evaluation` or `experiment`.
+        experiment: the live experiment that was decided; None for an evaluation.
     """
 
     id: str
@@ -38,6 +41,8 @@ class GateDecisionRecord:
     reason: str
     comparison: dict[str, Any]
     created_at: datetime
+    kind: str = "evaluation"
+    experiment: str | None = None
 
 
 def record(session: Session, decision: GateDecisionRecord) -> GateDecisionRecord:
@@ -79,6 +84,13 @@ def latest(session: Session, task: str) -> GateDecisionRecord | None:
     """The task's newest decision."""
     found = list_gate_decisions(session, task, limit=1)
     return found[0] if found else None
+
+
+def latest_of_experiments(session: Session, task: str) -> GateDecisionRecord | None:
+    """The newest decision that a live experiment of the task came to."""
+    query = _select().where(GateDecisionRow.task == task, GateDecisionRow.kind == "experiment")
+    row = session.execute(query.order_by(GateDecisionRow.created_at.desc(), GateDecisionRow.id).limit(1)).one_or_none()
+    return None if row is None else read(GateDecisionRecord, row)
 
 
 def list_gate_decisions(

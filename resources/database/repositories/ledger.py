@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, tuple_
+from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.orm import Session
 
 from domain.errors import NotFoundError
 from resources.database.repositories.records import Record, read, select_record
 from resources.database.session import Database
-from resources.database.tables import AttemptRow, CallRow
+from resources.database.tables import AttemptRow, CallRow, InteractionRow
 
 BATCH_ROWS = 10_000
 
@@ -114,6 +114,26 @@ def calls_of_row(session: Session, task: str, row_id: str) -> list[CallRecord]:
 def calls_of_run(session: Session, run_id: str) -> list[CallRecord]:
     """Every call of an optimization run, oldest first."""
     query = select_record(CallRow, CallRecord).where(CallRow.run_id == run_id)
+    return [read(CallRecord, row) for row in session.execute(query.order_by(CallRow.finished_at, CallRow.call_id))]
+
+
+def calls_of_experiment(session: Session, experiment_id: str) -> list[CallRecord]:
+    """Every call of a live experiment, oldest first."""
+    query = select_record(CallRow, CallRecord).where(CallRow.experiment_id == experiment_id)
+    return [read(CallRecord, row) for row in session.execute(query.order_by(CallRow.finished_at, CallRow.call_id))]
+
+
+def unrecorded_calls(session: Session, experiment_id: str, *, before: datetime) -> list[CallRecord]:
+    """The answered calls of an experiment, finished `before` a time, whose request is no interaction; oldest first."""
+    recorded = select(InteractionRow.id).where(
+        InteractionRow.experiment == experiment_id, InteractionRow.id == CallRow.row_id
+    )
+    query = select_record(CallRow, CallRecord).where(
+        CallRow.experiment_id == experiment_id,
+        CallRow.status == "ok",
+        CallRow.finished_at < before,
+        ~recorded.exists(),
+    )
     return [read(CallRecord, row) for row in session.execute(query.order_by(CallRow.finished_at, CallRow.call_id))]
 
 

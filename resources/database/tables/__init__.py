@@ -2,6 +2,7 @@
 
 from resources.database.tables.base import Base
 from resources.database.tables.catalog import AliasMoveRow, AliasRow, DatasetVersionRow, PromptVersionRow, TaskRow
+from resources.database.tables.experiments import ExperimentRow, InteractionRow, OutcomeRow
 from resources.database.tables.judgements import JudgementRow
 from resources.database.tables.ledger import AttemptRow, BudgetScopeRow, CallRow
 from resources.database.tables.optimization import (
@@ -22,10 +23,13 @@ __all__ = [
     "CallRow",
     "DatasetVersionRow",
     "EvaluationRow",
+    "ExperimentRow",
     "GateDecisionRow",
+    "InteractionRow",
     "JournalEntryRow",
     "JudgementRow",
     "OptimizationRunRow",
+    "OutcomeRow",
     "PromptVersionRow",
     "TaskRow",
 ]

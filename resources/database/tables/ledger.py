@@ -50,6 +50,12 @@ class CallRow(Base):
         Index("ix_calls_task_finished_at", "task", "finished_at"),
         Index("ix_calls_task_row_id", "task", "row_id"),
         Index("ix_calls_run_id", "run_id"),
+        Index(
+            "ix_calls_experiment_id",
+            "experiment_id",
+            sqlite_where=text("experiment_id IS NOT NULL"),
+            postgresql_where=text("experiment_id IS NOT NULL"),
+        ),
     )
 
 

@@ -109,6 +109,8 @@ class GateDecisionRow(Base):
     reason: Mapped[str] = mapped_column(Text)
     comparison: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    kind: Mapped[str] = mapped_column(String(20), server_default="evaluation")  # evaluation | experiment
+    experiment: Mapped[str | None] = mapped_column(String(100))
 
     __table_args__ = (
         Index("ix_gate_decisions_task_created_at", "task", "created_at"),

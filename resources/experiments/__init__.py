@@ -1,0 +1,1 @@
+"""Live experiments at work: start, assign, answer, record, analyse, stop."""
