@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from domain.evaluators.row_score import RowScore
 from domain.prompt import Demonstration, PromptStep, PromptVersion
 from resources.comparison.comparison import Comparison, Side, count
 from resources.database.repositories.evaluations import EvaluationRecord
 from resources.database.repositories.prompt_versions import PromptVersionRecord
-from resources.evaluation.answers import Answer
-from resources.evaluation.results import ExampleResult, summarise
+from resources.evaluation.results import ExampleResult
+from resources.evaluation.summary import summarise
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 Pair = tuple[str, Any, str, float, str, float]
@@ -24,8 +25,9 @@ def examples(pairs: Sequence[Pair], side: int) -> list[ExampleResult]:
     """Of (text, expected, first answer, its score, second answer, its score): one side's."""
     return [
         ExampleResult(
-            f"row-{number}", f"{number:064x}", {"text": pair[0]}, pair[1], pair[2 + 2 * side], pair[3 + 2 * side],
-            "because", {"exact": pair[3 + 2 * side]}, f"call-{number}", 100 + 100 * side, 0.2 - 0.1 * side,
+            f"row-{number}", f"{number:064x}", {"text": pair[0]}, pair[1], pair[2 + 2 * side], "exact",
+            {"exact": RowScore(pair[3 + 2 * side], "because")}, None, (f"call-{number}",), 100 + 100 * side,
+            0.2 - 0.1 * side, 7, 3,
         )
         for number, pair in enumerate(pairs)
     ]  # fmt: skip
@@ -58,8 +60,7 @@ def _record(number: int, version: PromptVersion) -> PromptVersionRecord:
 
 
 def _evaluation(version: PromptVersion, found: Sequence[ExampleResult]) -> EvaluationRecord:
-    answers = {one.input_id: Answer(one.input_id, one.answer, "c", "m", 1, 0.1, 7, 3) for one in found}
-    summary = summarise(found, answers)
+    summary = summarise(found)
     metric = summary.metrics["exact"]
     return EvaluationRecord(
         "e" * 64, "triage", version.id, "d" * 64, "test", "exact", len(found), metric.mean, metric.low, metric.high,

@@ -10,12 +10,14 @@ from upath import UPath
 
 from domain.dataset import DatasetVersion, Row, Split, dataset_version_id, make_row
 from domain.dataset import SplitFractions as Fractions
+from domain.evaluators.row_score import RowScore
 from domain.prompt import Demonstration, PromptStep, PromptVersion
 from resources.database.repositories import dataset_versions, evaluations, optimization_runs, prompt_versions
 from resources.database.repositories.optimization_runs import RunResult
 from resources.database.session import Database
 from resources.database.tables import AttemptRow, CallRow
-from resources.evaluation.results import ExampleResult, write_examples
+from resources.evaluation.example_files import write_examples
+from resources.evaluation.results import ExampleResult
 from resources.storage.datasets import DatasetStore
 
 TASK = "triage"
@@ -80,9 +82,16 @@ def store_dataset(database: Database, root: UPath, rows: tuple[Row, ...]) -> Dat
     path = DatasetStore(root).write(version_id, rows)
     with database.session() as session:
         return dataset_versions.register(
-            session, TASK, version_id, storage_path=path, rows=len(rows), split_rows={}, quarantined=0, sources=[],
+            session,
+            TASK,
+            version_id,
+            storage_path=path,
+            rows=len(rows),
+            split_rows={},
+            quarantined=0,
+            sources=[],
             now=NOW,
-        )  # fmt: skip
+        )
 
 
 def prompts() -> tuple[PromptVersion, PromptVersion]:
@@ -103,9 +112,14 @@ def store_history(database: Database, root: UPath) -> History:
         prompt_versions.register(session, TASK, authored, created_by="author", now=NOW)
         prompt_versions.register(session, TASK, learned, created_by="optimizer:x", now=NOW, parent_id=authored.id)
         optimization_runs.start(
-            session, RUN, task=TASK, prompt_version_id=authored.id, dataset_version_id=first.id,
-            optimizer={"kind": "labeled_few_shot"}, now=NOW,
-        )  # fmt: skip
+            session,
+            RUN,
+            task=TASK,
+            prompt_version_id=authored.id,
+            dataset_version_id=first.id,
+            optimizer={"kind": "labeled_few_shot"},
+            now=NOW,
+        )
         tried = ({"prompt_version_id": authored.id}, {"prompt_version_id": "a" * 64})
         result = RunResult(learned.id, 0.5, reference_prompt_version_ids=("b" * 64,), candidates=tried)
         optimization_runs.finish(session, RUN, result, now=NOW)
@@ -119,7 +133,19 @@ def store_evaluation(history: History, evaluation_id: str, version: DatasetVersi
     rows = DatasetStore(history.root).read(version, [Split(split)])
     examples = [
         ExampleResult(
-            one.row_id, one.input_id, one.inputs, one.output, "yes", 1.0, "right", {"exact": 1.0}, "c", 1, 0.1
+            one.row_id,
+            one.input_id,
+            one.inputs,
+            one.output,
+            "yes",
+            "exact",
+            {"exact": RowScore(1.0, "right")},
+            None,
+            ("c",),
+            1,
+            0.1,
+            7,
+            3,
         )
         for one in rows
     ]
@@ -127,7 +153,18 @@ def store_evaluation(history: History, evaluation_id: str, version: DatasetVersi
         evaluations.save(
             session,
             evaluations.EvaluationRecord(
-                evaluation_id, TASK, history.learned.id, version.id, split, "exact", len(rows), 1.0, 0.5, 1.0, {},
-                write_examples(history.root, evaluation_id, examples), NOW,
+                evaluation_id,
+                TASK,
+                history.learned.id,
+                version.id,
+                split,
+                "exact",
+                len(rows),
+                1.0,
+                0.5,
+                1.0,
+                {},
+                write_examples(history.root, evaluation_id, examples),
+                NOW,
             ),
-        )  # fmt: skip
+        )

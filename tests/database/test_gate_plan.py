@@ -9,14 +9,16 @@ import pytest
 from upath import UPath
 
 from domain.dataset import DatasetVersion
+from domain.evaluators.row_score import RowScore
 from domain.gate_plan import ASSUMED, GatePlan
 from domain.prompt import PromptStep, PromptVersion
 from domain.task import Task
 from resources.database.repositories import aliases, evaluations, gate_decisions, prompt_versions
 from resources.database.repositories.gate_decisions import GateDecisionRecord
 from resources.database.session import Database
+from resources.evaluation.example_files import write_examples
 from resources.evaluation.plan import plan_next_look
-from resources.evaluation.results import ExampleResult, write_examples
+from resources.evaluation.results import ExampleResult
 
 TASK = "triage"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -57,7 +59,21 @@ def plan(database: Database, root: Path) -> GatePlan:
 
 def evaluate(database: Database, root: Path, version_id: str, scores: list[float], split: str = "dev") -> None:
     examples = [
-        ExampleResult(f"r{n}", f"{n:064x}", {"text": "x"}, "y", "y", score, "", {"exact_match": score}, "c", 1, 0.1)
+        ExampleResult(
+            f"r{n}",
+            f"{n:064x}",
+            {"text": "x"},
+            "y",
+            "y",
+            "exact_match",
+            {"exact_match": RowScore(score, "")},
+            None,
+            ("c",),
+            1,
+            0.1,
+            7,
+            3,
+        )
         for n, score in enumerate(scores)
     ]
     evaluation_id = f"{version_id[:60]}{split}"
@@ -65,10 +81,21 @@ def evaluate(database: Database, root: Path, version_id: str, scores: list[float
         evaluations.save(
             session,
             evaluations.EvaluationRecord(
-                evaluation_id, TASK, version_id, DATASET.id, split, "exact_match", len(scores), 0.5, 0.4, 0.6, {},
-                write_examples(UPath(root), evaluation_id, examples), NOW,
+                evaluation_id,
+                TASK,
+                version_id,
+                DATASET.id,
+                split,
+                "exact_match",
+                len(scores),
+                0.5,
+                0.4,
+                0.6,
+                {},
+                write_examples(UPath(root), evaluation_id, examples),
+                NOW,
             ),
-        )  # fmt: skip
+        )
 
 
 def test_nothing_seen_on_dev_is_an_assumption(database: Database, ids: list[str], tmp_path: Path):

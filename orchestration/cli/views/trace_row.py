@@ -58,7 +58,7 @@ def _result_values(found: RowTrace, one: RowResult) -> dict[str, Any]:
         "split": record.split,
         "answer": example.answer,
         "expected": example.expected,
-        "scores": example.scores,
+        "scores": {name: score.value for name, score in example.scores.items()},
         "reason": example.reason,
         "call_ids": list(example.call_ids),
     }
@@ -102,7 +102,7 @@ def _show_results(console: Console, found: RowTrace) -> None:
             _version(found, one.evaluation.prompt_version_id),
             numbers[one.evaluation.dataset_version_id],
             one.evaluation.split,
-            f"{one.example.score:.2f}",
+            "–" if one.example.score is None else f"{one.example.score:.2f}",
             one.example.answer,
             one.example.reason,
             short_id(one.example.call_ids[-1]),
