@@ -47,7 +47,7 @@ def test_an_answer_is_followed_to_its_rows_and_a_row_to_its_answers(looped):
     assert set(sealed["calls_by_purpose"]) == {"evaluate"}
     evaluated = sealed["evaluations"][0]
     assert evaluated["split"] == "test"
-    back = looped.run("trace", "call", evaluated["call_id"], "--json").value
+    back = looped.run("trace", "call", evaluated["call_ids"][-1], "--json").value
     assert back["call"]["purpose"] == "evaluate"
     assert back["row"]["expected"] == evaluated["expected"]
 

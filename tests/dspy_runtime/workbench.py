@@ -32,7 +32,7 @@ from resources.database.repositories.optimization_runs import OptimizationRunRec
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.database.session import Database, open_database
 from resources.dspy_runtime.progress import Progress
-from resources.llm import CoreSettings
+from resources.llm import CoreSettings, open_client_sync
 from resources.llm.types import Request
 from resources.optimization.run_optimization import OptimizationRun
 from resources.storage.datasets import DatasetStore
@@ -164,7 +164,9 @@ class Workbench:
     def execute(
         self, run: OptimizationRun, settings: CoreSettings, database: Database, progress: Progress | None = None
     ) -> OptimizationRunRecord:
-        return run.execute(database, self.storage, settings, lambda: datetime.now(UTC), progress)
+        return run.execute(
+            database, self.storage, lambda: open_client_sync(settings), lambda: datetime.now(UTC), progress
+        )
 
     def version(self, reference: str) -> PromptVersionRecord:
         with self.database() as database, database.session(read_only=True) as session:
