@@ -52,13 +52,14 @@ class CapChange:
 
 
 class CapWatch:
-    """Knows at every instant how much may be in use."""
+    """Knows at every instant how much may be in use, and remembers when more was."""
 
     def __init__(self, cap: int) -> None:
         self.changes: list[CapChange] = []
         self.cap = cap
         self._highest = cap
         self._bound: int | None = cap
+        self._breaches: dict[str, tuple[int, Scope, int]] = {}
 
     def changing(self, cap: int, scopes: Sequence[Scope], now: float) -> CapChange:
         """A cap is about to be set; until it has to bind, the highest one so far does."""
@@ -76,12 +77,21 @@ class CapWatch:
         change.used_then = max((scope.used for scope in scopes), default=0)
         self._bound = max(change.cap, change.used_then)
 
-    def breaches(self, scopes: Iterable[Scope]) -> list[str]:
-        """Every scope in which more is in use than may be."""
+    def look(self, scopes: Iterable[Scope]) -> None:
+        """Note every scope in which more is in use than may be."""
         bound = self._highest if self._bound is None else self._bound
+        for scope in scopes:
+            if scope.used <= bound:
+                continue
+            seen, worst, allowed = self._breaches.get(scope.name, (0, scope, bound))
+            if scope.used - bound > worst.used - allowed:
+                worst, allowed = scope, bound
+            self._breaches[scope.name] = (seen + 1, worst, allowed)
+
+    def breaches(self) -> list[str]:
+        """Every scope that was above what it may be, at its worst."""
         return [
-            f"{scope.name} has {scope.used} in use ({scope.settled} settled, {scope.ambiguous} ambiguous, "
-            f"{scope.reserved} reserved), allowed are {bound}"
-            for scope in scopes
-            if scope.used > bound
+            f"{worst.name} was seen above its cap {seen} times; at worst {worst.used} were in use "
+            f"({worst.settled} settled, {worst.ambiguous} ambiguous, {worst.reserved} reserved), {allowed} were allowed"
+            for seen, worst, allowed in self._breaches.values()
         ]

@@ -123,7 +123,7 @@ class Fleet:
         if self._points and doomed < max(1, self._size - 1):
             point = self._points.pop(0)
             step = point.partition(":")[0]
-            most = SELDOM.get(step, 4 * plan.tasks)
+            most = SELDOM.get(step, 2 * plan.tasks)
             calls = CALLS_BEFORE_LEAVING if step == "close" else plan.calls
             plan = replace(plan, kill_point=point, kill_count=self._random.randint(1, most), calls=calls)
         self._nursery.start(plan)

@@ -223,8 +223,7 @@ class MoneyRun:
     def _watch(self) -> int:
         """No scope is above what it may be, at any instant anybody looks; how much is spent now."""
         scopes = self._store.scopes()
-        for breach in self._caps.breaches(scopes):
-            self._problem(breach)
+        self._caps.look(scopes)
         spent = max((scope.spent for scope in scopes), default=0)
         if time.monotonic() >= self._next_report:
             self._next_report = time.monotonic() + _REPORT_S
@@ -240,10 +239,9 @@ class MoneyRun:
         self._progress(f"[{time.monotonic() - self._began:6.1f} s] {text}")
 
     def _problem(self, text: str) -> None:
-        """Note it and say it at once; the same one time after time only once."""
-        if text not in self.outcome.problems[-len(SCOPES) :]:
-            self.outcome.problems.append(text)
-            self._tell(f"PROBLEM: {text}")
+        """Note it and say it at once."""
+        self.outcome.problems.append(text)
+        self._tell(f"PROBLEM: {text}")
 
     async def _look_through_client(self, cap_usd: Decimal | None) -> None:
         """Open a client of our own: it books what the dead left, sets caps where told, and writes the ledger."""
@@ -277,6 +275,8 @@ class MoneyRun:
             self._problem(f"the invoice is {outcome.invoice}, the cap {outcome.highest_cap}: overspent by {over}")
         if not self._is_core:
             return
+        for breach in self._caps.breaches():
+            self._problem(breach)
         self._recover()
         outcome.scopes = self._store.scopes()
         attempts = read_attempts(ledger_path(self._plan))

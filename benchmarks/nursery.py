@@ -24,6 +24,7 @@ from typing import IO, NoReturn
 
 from benchmarks.money_worker import Plan, run
 from benchmarks.provider import ROOT
+from benchmarks.wire import allow_many_sockets
 
 PRELOADED = {
     "core": ("resources.llm", "resources.database.schema", "resources.llm.state.redis", "redis.asyncio", "aiohttp"),
@@ -142,6 +143,7 @@ def main() -> None:
     """Serve; says `ready` when everything is imported."""
     for name in PRELOADED[sys.argv[1]]:
         importlib.import_module(name)
+    allow_many_sockets()
     workers = _Workers()
     os.write(1, b"ready\n")
     try:

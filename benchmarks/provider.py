@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.meter import PRICE, Behaviour, InvoiceLine, Meter, Visit
-from benchmarks.wire import Connection
+from benchmarks.wire import Connection, allow_many_sockets
 
 __all__ = ["PRICE", "ROOT", "Behaviour", "InvoiceLine", "ProviderProcess", "Visit", "start_provider"]
 
@@ -97,6 +97,7 @@ def main() -> None:
     parser.add_argument("--behaviour", default="{}", help="JSON object of Behaviour's fields")
     parser.add_argument("--seed", type=int, default=1, help="seed of everything that happens at random")
     options = parser.parse_args()
+    allow_many_sockets()
     asyncio.run(_serve(replace(Behaviour(), **json.loads(options.behaviour)), options.seed))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -16,6 +17,12 @@ class Reply(NamedTuple):
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
     cut_at: int | None = None
+
+
+def allow_many_sockets() -> None:
+    """Let this process and those it starts have as many files open as the system permits."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 Handler = Callable[[str, str, bytes], Awaitable[Reply]]

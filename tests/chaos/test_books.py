@@ -57,10 +57,13 @@ def test_an_answer_without_usage_is_set_against_its_own_line() -> None:
 
 def test_more_in_use_than_the_cap_is_seen() -> None:
     watch = CapWatch(400)
-    assert watch.breaches([SCOPE]) == []
-    (breach,) = watch.breaches([replace(SCOPE, reserved=1)])
-    assert "org has 401 in use" in breach
-    assert breach.endswith("allowed are 400")
+    watch.look([SCOPE])
+    assert watch.breaches() == []
+    for reserved in (1, 5, 3):
+        watch.look([replace(SCOPE, reserved=reserved)])
+    (breach,) = watch.breaches()
+    assert "org was seen above its cap 3 times; at worst 405 were in use" in breach
+    assert breach.endswith("400 were allowed")
 
 
 def test_a_lowered_cap_lets_use_only_fall() -> None:
@@ -68,10 +71,12 @@ def test_a_lowered_cap_lets_use_only_fall() -> None:
     in_use = replace(SCOPE, reserved=50)
     change = watch.changing(200, [in_use], now=10.0)
     assert change.stops_all
-    assert watch.breaches([replace(SCOPE, reserved=600)]) == [], "it does not have to bind yet"
+    watch.look([replace(SCOPE, reserved=600)])  # it does not have to bind yet
     watch.bound_by(change, [in_use])
-    assert watch.breaches([in_use]) == []
-    assert watch.breaches([replace(SCOPE, reserved=51)]) != []
+    watch.look([in_use])
+    assert watch.breaches() == []
+    watch.look([replace(SCOPE, reserved=51)])
+    assert len(watch.breaches()) == 1
 
 
 def test_who_is_admitted_after_a_lowered_cap_had_to_bind_is_counted() -> None:
