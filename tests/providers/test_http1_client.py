@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import gc
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -261,6 +262,18 @@ async def test_a_cancelled_call_closes_its_connection_and_frees_its_place() -> N
             await call
         await asyncio.wait_for(closed.wait(), 5)
         assert (await failure(served.ask(timeout_s=0.05))).never_sent is False  # it got a place, and was sent
+
+
+async def test_a_call_cancelled_at_any_moment_of_connecting_leaves_no_socket() -> None:
+    async with serving(says(OK), host="localhost", max_connections=100) as served:
+        for turns in range(40):
+            call = asyncio.create_task(served.ask())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+        await served.client.close()
+        gc.collect()  # an open socket would warn here, and warnings are errors
 
 
 async def test_closing_ends_calls_under_way() -> None:

@@ -6,16 +6,20 @@ Why not a library: money hangs on that one bit, and the fast clients do not tell
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections import deque
 from collections.abc import Mapping
 from typing import cast
 
+from aiohappyeyeballs import start_connection
 from yarl import URL
 
 from resources.llm.providers.http1_connection import ConnectionBroken, Http1Connection, Reply
 
 CONNECT_TIMEOUT_S = 10.0
+# How long IPv6 is alone in the race: RFC 8305, section 8.
+HAPPY_EYEBALLS_DELAY_S = 0.25
 # Below the 5 s of common servers: a connection the server has just closed costs an attempt of unknown outcome.
 KEEPALIVE_S = 4.0
 _OWN_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "promptory"}
@@ -133,19 +137,33 @@ class Http1Client:
     async def _connect(self, loop: asyncio.AbstractEventLoop, deadline: float) -> Http1Connection:
         try:
             async with asyncio.timeout_at(min(deadline, loop.time() + CONNECT_TIMEOUT_S)):
-                _, connection = await loop.create_connection(
-                    lambda: Http1Connection(loop),
-                    cast(str, self._url.raw_host),
-                    cast(int, self._url.port),
-                    ssl=self._tls,
-                    happy_eyeballs_delay=0.25,
-                )
+                connection = await self._open_connection(loop)
         except TimeoutError:
             raise HttpFailure("no connection", timeout=True, never_sent=True) from None
         except OSError as error:  # refused, no such host, no route, a certificate that does not fit
             raise HttpFailure(type(error).__name__, timeout=False, never_sent=True) from None
         self._open.add(connection)
         connection.closed.add_done_callback(lambda _: self._open.discard(connection))
+        return connection
+
+    async def _open_connection(self, loop: asyncio.AbstractEventLoop) -> Http1Connection:
+        """Over IPv6 or IPv4, whichever answers first.
+
+        Not by `create_connection` alone: cancelled while it races the two, it leaves its sockets open.
+        """
+        host = cast(str, self._url.raw_host)
+        addresses = await loop.getaddrinfo(host, self._url.port, type=socket.SOCK_STREAM)
+        opened = await start_connection(addresses, happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY_S)
+        try:
+            _, connection = await loop.create_connection(
+                lambda: Http1Connection(loop),
+                sock=opened,
+                ssl=self._tls,
+                server_hostname=host if self._tls else None,
+            )
+        except BaseException:
+            opened.close()
+            raise
         return connection
 
     def _message(self, method: str, path: str, body: bytes | None) -> bytes:
