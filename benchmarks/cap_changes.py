@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.books import Attempt
+from benchmarks.meter import InvoiceLine
 from benchmarks.stores import Scope
 
 BINDS_WITHIN_S = 1.0
@@ -37,14 +38,21 @@ class CapChange:
         """Whether it left nothing to spend."""
         return self.spent_before >= self.cap
 
-    def late(self, attempts: Iterable[Attempt]) -> int:
-        """How many were admitted after it had to bind and before the next change."""
-        since = self.at + BINDS_WITHIN_S
-        return sum(since < attempt.admitted_at and self._holds_at(attempt.admitted_at) for attempt in attempts)
+    def late(self, attempts: Iterable[Attempt], invoice: Iterable[InvoiceLine]) -> int:
+        """How many were admitted after it had to bind and before the next change.
 
-    def last_arrival(self, arrivals: Iterable[float]) -> float | None:
-        """Seconds from the change to the last arrival before the next."""
-        late = [moment - self.at for moment in arrivals if moment > self.at and self._holds_at(moment)]
+        The ledger says when an attempt asked. One that asked before the next change may have been let in by that, from
+        a busy process, so the bill has to have arrived before it, too.
+        """
+        since = self.at + BINDS_WITHIN_S
+        billed = {line.key for line in invoice if line.received_at > since and self._holds_at(line.received_at)}
+        late = (each for each in attempts if each.admitted_at > since and self._holds_at(each.admitted_at))
+        return sum(attempt.row in billed for attempt in late)
+
+    def last_arrival(self, invoice: Iterable[InvoiceLine]) -> float | None:
+        """Seconds from the change to the last bill before the next."""
+        moments = (line.received_at for line in invoice)
+        late = [moment - self.at for moment in moments if moment > self.at and self._holds_at(moment)]
         return max(late, default=None)
 
     def _holds_at(self, moment: float) -> bool:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from benchmarks.books import read_attempts, set_against
+from benchmarks.books import Attempt, read_attempts, set_against
 from benchmarks.cap_changes import BINDS_WITHIN_S, CapWatch
 from benchmarks.fleet import Fleet, all_points
-from benchmarks.meter import Behaviour
+from benchmarks.meter import Behaviour, InvoiceLine
 from benchmarks.money_worker import Plan, core_settings, ledger_path
 from benchmarks.nursery import Nursery, open_nursery
 from benchmarks.outcome import Outcome
@@ -292,15 +292,15 @@ class MoneyRun:
             )
         if outcome.used < USED_AT_LEAST * outcome.cap:
             self._problem(f"only {outcome.used} of {outcome.cap} could be used, {outcome.used / outcome.cap:.2%}")
-        self._judge_changes(attempts, [line.received_at for line in invoice])
+        self._judge_changes(attempts, invoice)
 
-    def _judge_changes(self, attempts: Sequence, arrivals: Sequence[float]) -> None:
+    def _judge_changes(self, attempts: Sequence[Attempt], invoice: Sequence[InvoiceLine]) -> None:
         self.outcome.cap_changes = self._caps.changes
         for change in self._caps.changes:
             if not change.stops_all:
                 continue
-            change.admitted_late = change.late(attempts)
-            change.last_arrival_s = change.last_arrival(arrivals)
+            change.admitted_late = change.late(attempts, invoice)
+            change.last_arrival_s = change.last_arrival(invoice)
             if change.admitted_late:
                 self._problem(
                     f"{change.admitted_late} attempts were admitted over {BINDS_WITHIN_S:g} s after the cap fell to "

@@ -83,6 +83,9 @@ def test_who_is_admitted_after_a_lowered_cap_had_to_bind_is_counted() -> None:
     watch = CapWatch(1000)
     change = watch.changing(200, [SCOPE], now=10.0)
     watch.changing(2000, [SCOPE], now=13.0)
-    moments = [9.0, 10.5, 11.5, 12.9, 13.1]
-    assert change.late([replace(SETTLED, admitted_at=moment) for moment in moments]) == 2
-    assert change.last_arrival(moments) == pytest.approx(2.9)
+    # Asked and arrived; the last one but one asked while nothing was left, and was let in when there was.
+    moments = [(9.0, 9.1), (10.5, 11.2), (11.5, 11.6), (12.0, 12.9), (12.9, 13.2), (13.1, 13.3)]
+    attempts = [replace(SETTLED, row=f"r{asked}", admitted_at=asked) for asked, _ in moments]
+    invoice = [replace(BILLED, key=f"r{asked}", received_at=arrived) for asked, arrived in moments]
+    assert change.late(attempts, invoice) == 2
+    assert change.last_arrival(invoice) == pytest.approx(2.9)
