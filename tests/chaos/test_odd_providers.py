@@ -74,11 +74,13 @@ async def test_a_bill_above_the_reserve_is_an_overrun_that_alarms_and_freezes(
     assert provider.counts()["billed"] == 2
 
 
-@pytest.mark.parametrize("lie", [{"overstate_share": 1.0}, {"understate_share": 1.0}], ids=["more", "less"])
+@pytest.mark.parametrize(
+    "liar", [Behaviour(overstate_share=1.0), Behaviour(understate_share=1.0)], ids=["more", "less"]
+)
 async def test_a_provider_that_tells_the_wrong_usage_is_found_line_by_line(
-    tmp_path: Path, store: Store, provider: ProviderProcess, lie: dict[str, float]
+    tmp_path: Path, store: Store, provider: ProviderProcess, liar: Behaviour
 ) -> None:
-    provider.behave(Behaviour(**lie))
+    provider.behave(liar)
     async with open_client(_settings(tmp_path, store, provider)) as llm:
         for row in ("r1", "r2"):
             await _ask(llm, row)
@@ -87,7 +89,7 @@ async def test_a_provider_that_tells_the_wrong_usage_is_found_line_by_line(
     books = _books(tmp_path, store, provider)
     told = [attempt.nano_usd for attempt in read_attempts(ledger_path(tmp_path))]
     assert books.certain == sum(told)
-    assert (books.certain > books.invoice) == ("overstate_share" in lie)
+    assert (books.certain > books.invoice) == (liar.overstate_share > 0)
     lines = {line.key: line.nano_usd for line in provider.invoice()}
     assert len(books.differences) == 2
     for row, difference in zip(("r1", "r2"), books.differences, strict=True):
