@@ -6,7 +6,7 @@ import gc
 from functools import lru_cache
 from typing import Any
 
-import torch
+import torch  # pyright: ignore[reportMissingImports] - an extra
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging
 

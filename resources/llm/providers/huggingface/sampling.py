@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 
-import torch
+import torch  # pyright: ignore[reportMissingImports] - an extra
 from transformers import LogitsProcessor
 
 from resources.llm.providers.huggingface.work import Work

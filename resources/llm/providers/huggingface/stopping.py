@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
+import torch  # pyright: ignore[reportMissingImports] - an extra
 from transformers import StoppingCriteria
 
 from resources.llm.providers.huggingface.work import Work
