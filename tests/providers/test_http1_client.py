@@ -326,8 +326,9 @@ async def test_tls_is_spoken_to_who_can_be_trusted_and_nobody_else(
         assert served.connections == 1
 
 
-async def test_a_host_that_does_not_exist_was_never_sent_to() -> None:
-    client = Http1Client("http://nowhere.invalid/v1", {}, 1)
+@pytest.mark.parametrize("host", ["nowhere.invalid", f"{'x' * 70}.invalid"])
+async def test_a_host_that_does_not_or_cannot_exist_was_never_sent_to(host: str) -> None:
+    client = Http1Client(f"http://{host}/v1", {}, 1)
     missing = await failure(client.request("GET", "/models", None, timeout_s=20))
     assert (missing.timeout, missing.never_sent) == (False, True)
     await client.close()

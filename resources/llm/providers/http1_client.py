@@ -140,7 +140,10 @@ class Http1Client:
                 connection = await self._open_connection(loop)
         except TimeoutError:
             raise HttpFailure("no connection", timeout=True, never_sent=True) from None
-        except OSError as error:  # refused, no such host, no route, a certificate that does not fit
+        except (
+            OSError,
+            UnicodeError,
+        ) as error:  # refused, no such host or none possible, a certificate that does not fit
             raise HttpFailure(type(error).__name__, timeout=False, never_sent=True) from None
         self._open.add(connection)
         connection.closed.add_done_callback(lambda _: self._open.discard(connection))

@@ -27,6 +27,9 @@ from resources.llm.state.sqlite_file import Sleep, SqliteFile
 from resources.llm.state.sqlite_models import ModelRows
 from resources.llm.state.sqlite_owners import OwnerRows
 
+# Which keys were seen to be led only spares transactions, so any of them may be forgotten.
+MOST_FOLLOWED = 10_000
+
 
 class SqliteTables(BudgetRows, ModelRows, OwnerRows):
     """`GuardTables` in SQL, for one transaction, before whose end it must be flushed."""
@@ -112,6 +115,8 @@ class SqliteStateStore:
         until = now + self._config.lease_s
         answer = await self._file.write(lambda t: t.cache.lookup(key, owner, until, now))
         if isinstance(answer, CacheFollow):
+            if len(self._followed) >= MOST_FOLLOWED:
+                self._followed.clear()  # followers that were cancelled never take theirs out
             self._followed.add(key)
         return answer
 
