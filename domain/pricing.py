@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from functools import cached_property
 from math import lcm
@@ -10,11 +9,13 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from domain.frozen import frozen_value
+
 NANO_USD_PER_USD = 1_000_000_000
 TOKENS_PER_MILLION = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_value(kw_only=True)
 class Usage:
     """Tokens of one attempt. `cached_input_tokens` is the part of `input_tokens` billed as cached.
 

@@ -56,13 +56,15 @@ class BulkWrite:
             return
         connection = session.connection()
         statement, converters, by_name = self._prepared(connection.dialect)
-        converted = [_converted(row, converters) for row in rows]
         if by_name:
-            connection.exec_driver_sql(statement, [dict(zip(self._columns, row, strict=True)) for row in converted])
+            flat = _converted(rows, len(self._columns), converters)
+            connection.exec_driver_sql(
+                statement, [dict(zip(self._columns, row, strict=True)) for row in _rows(flat, len(self._columns))]
+            )
             return
-        for part in _parts(converted):
+        for part in _parts(rows):
             many = _for_rows(statement, len(self._columns), len(part))
-            connection.exec_driver_sql(many, tuple(chain.from_iterable(part)))
+            connection.exec_driver_sql(many, tuple(_converted(part, len(self._columns), converters)))
 
     def _prepare(self, dialect: Dialect) -> tuple[str, list[tuple[int, Convert]], bool]:
         insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
@@ -130,8 +132,13 @@ def _second(epoch_s: int) -> str:
     return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _converted(row: Sequence[Any], converters: Sequence[tuple[int, Convert]]) -> tuple[Any, ...]:
-    values = list(row)
+def _converted(rows: Sequence[Sequence[Any]], columns: int, converters: Sequence[tuple[int, Convert]]) -> list[Any]:
+    """The values of all rows, one row after the other."""
+    values = list(chain.from_iterable(rows))
     for place, convert in converters:
-        values[place] = convert(values[place])
-    return tuple(values)
+        values[place::columns] = map(convert, values[place::columns])
+    return values
+
+
+def _rows(values: Sequence[Any], columns: int) -> Iterator[Sequence[Any]]:
+    return (values[start : start + columns] for start in range(0, len(values), columns))

@@ -53,6 +53,9 @@ class CacheLayer:
         if not self._settings.enabled or not cache_applies(request):
             return await self._inner.complete(request, call)
         key = self._prefix + cache_key(request, self._endpoints.address(request.model))
+        value = self._store.cache_peek(key, self._timing.clock())
+        if value is not None and (answer := decode(value)) is not None:
+            return _hit(answer, call, self._timing.monotonic())
         while True:
             lookup = await self._lookup(key)
             if lookup is None:

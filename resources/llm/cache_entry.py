@@ -13,7 +13,7 @@ from domain.errors import InputError
 from domain.pricing import Usage
 from resources.llm.types import Completion, Request
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 class CachedAnswer(NamedTuple):
@@ -38,16 +38,13 @@ def cache_key(request: Request, address: str) -> str:
     Raises:
         InputError: `extra` or `response_schema` hold something JSON cannot say.
     """
-    parts = [_identity_without_messages(request, address)]
-    for role, content in request.messages:
-        text = content.encode("utf-8", "surrogatepass")
-        # With its length before it, no text can pass for two, nor for what stands around it.
-        parts.append(b"%b %d\n" % (role.encode(), len(text)))
-        parts.append(text)
-    return hashlib.sha256(b"".join(parts)).hexdigest()
+    # With its length before it, no text can pass for two, nor for what stands around it.
+    messages = "".join([f"{role} {len(content)}\n{content}" for role, content in request.messages])
+    identity = _identity_without_messages(request, address) + messages
+    return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _identity_without_messages(request: Request, address: str) -> bytes:
+def _identity_without_messages(request: Request, address: str) -> str:
     if request.extra or request.response_schema is not None:
         return _as_json(_parameters(request, address))
     return _plain_identity(
@@ -63,7 +60,7 @@ def _identity_without_messages(request: Request, address: str) -> bytes:
 
 
 @lru_cache(maxsize=256, typed=True)
-def _plain_identity(*parameters: object) -> bytes:
+def _plain_identity(*parameters: object) -> str:
     return _as_json(parameters)
 
 
@@ -82,14 +79,14 @@ def _parameters(request: Request, address: str) -> tuple[object, ...]:
     )
 
 
-def _as_json(parameters: tuple[object, ...]) -> bytes:
+def _as_json(parameters: tuple[object, ...]) -> str:
     try:
         text = json.dumps((_FORMAT, *parameters), separators=(",", ":"), sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"The request cannot be written as JSON: {error}.", field="extra", mend="Use JSON values only."
         ) from None
-    return text.encode() + b"\n"
+    return text + "\n"
 
 
 def storable(request: Request, completion: Completion) -> bool:
@@ -113,6 +110,7 @@ def encode(completion: Completion) -> bytes:
     )
 
 
+@lru_cache(maxsize=256)
 def decode(value: bytes) -> CachedAnswer | None:
     """The stored answer; None where the bytes are not one."""
     try:

@@ -35,6 +35,11 @@ class LLMClient:
         self._core = core
         self._layers = wrap_layers(core)
         self._closed = False
+        # Looked up once: every call needs them, and a cached answer takes no longer than a few such ways.
+        self._clock, self._monotonic = core.timing.clock, core.timing.monotonic
+        self._begun, self._emit = core.ledger.begun, core.dispatcher.emit
+        self._default_deadline_s = core.settings.default_deadline_s
+        self._batch_deadline_s = core.settings.batch_deadline_s
         self._sound_context = _NO_CONTEXT
         # Seeded by the system once: asking it for every id is a system call each.
         self._ids = random.Random(uuid.uuid4().int)  # noqa: S311 - ids need not be secret, only different
@@ -215,21 +220,17 @@ class LLMClient:
             _log.warning("the state store is away at the end; what is open is booked when it is next opened: %s", error)
 
     def _begin(self, request: Request, context: CallContext) -> Call:
-        core = self._core
         seconds = context.deadline_s
         if seconds is None:
-            batch = context.purpose == BATCH_PURPOSE
-            seconds = core.settings.batch_deadline_s if batch else core.settings.default_deadline_s
-        started_at = core.timing.clock()
-        started = core.timing.monotonic()
+            seconds = self._batch_deadline_s if context.purpose == BATCH_PURPOSE else self._default_deadline_s
+        started_at, started = self._clock(), self._monotonic()
         # Ids in the order of time: a database takes keys that grow several times faster than random ones.
-        call_id = f"{int(started_at * 1000):012x}{self._ids.getrandbits(80):020x}"
-        core.ledger.begun(call_id)
+        call_id = f"{int(started_at * 1000) << 80 | self._ids.getrandbits(80):032x}"
+        self._begun(call_id)
         return Call(context, call_id, request.model, started_at, started, started + seconds)
 
     def _finish(self, call: Call, completion: Completion | None, status: str, reason: str | None) -> None:
-        core = self._core
-        core.dispatcher.emit(
+        self._emit(
             CallFinished(
                 call_id=call.call_id,
                 context=call.context,
@@ -242,9 +243,9 @@ class LLMClient:
                 attempts=call.attempts,
                 usage=completion.usage if completion else _NO_USAGE,
                 cost_nano_usd=call.cost_nano_usd,
-                latency_s=core.timing.monotonic() - call.started,
+                latency_s=self._monotonic() - call.started,
                 started_at=call.started_at,
-                finished_at=core.timing.clock(),
+                finished_at=self._clock(),
             )
         )
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from domain.frozen import frozen_value
 from domain.pricing import Usage
 from resources.llm.state.protocol import BreakerState, Charge
 from resources.llm.types import CallContext
@@ -13,7 +14,7 @@ from resources.llm.types import CallContext
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_value()
 class CallFinished:
     """A call ended: answered, fallen back, refused, failed or cancelled. Times are epoch seconds.
 
@@ -40,7 +41,7 @@ class CallFinished:
     finished_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_value()
 class AttemptFinished:
     """An admitted attempt was settled. Times are epoch seconds.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from domain.frozen import frozen_value
 from domain.message import Message
 from domain.pricing import Usage
 
@@ -14,7 +15,7 @@ FallbackReason = Literal["circuit_open", "rate_limited", "budget_exhausted", "pr
 FinishReason = Literal["stop", "length", "refusal", "other"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_value()
 class Request:
     """Everything that can change a model's answer, and nothing else.
 
@@ -43,7 +44,7 @@ class Request:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_value()
 class CallContext:
     """Who asks, for what, at whose cost: what lineage and budgets need. Never changes the answer.
 
@@ -72,7 +73,7 @@ class CallContext:
     allow_fallback: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_value()
 class Completion:
     """The answer to one call.
 
@@ -104,7 +105,7 @@ class Completion:
     finish_reason: FinishReason = "stop"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_value()
 class ProviderAnswer:
     """What one attempt brought back.
 

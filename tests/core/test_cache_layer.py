@@ -169,6 +169,7 @@ async def test_calls_go_on_without_a_cache_that_is_away_and_one_warning_says_so(
 
     with monkeypatch.context() as patch:
         patch.setattr(b.llm._core.store, "cache_lookup", away)
+        patch.setattr(b.llm._core.store, "cache_peek", lambda _key, _now: None)
         for _ in range(3):
             assert not (await b.llm.complete(SAME, charged_to("day"))).cached
         assert len(warnings()) == 1
@@ -177,5 +178,6 @@ async def test_calls_go_on_without_a_cache_that_is_away_and_one_warning_says_so(
     assert len(provider.sent) == 4
     with monkeypatch.context() as patch:
         patch.setattr(b.llm._core.store, "cache_lookup", away)
+        patch.setattr(b.llm._core.store, "cache_peek", lambda _key, _now: None)
         await b.llm.complete(SAME)
     assert len(warnings()) == 2

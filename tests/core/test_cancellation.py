@@ -25,6 +25,9 @@ class FarAway:
     def __init__(self, near: StateStore) -> None:
         self._near = near
 
+    def cache_peek(self, _key: str, _now: float) -> None:
+        return None
+
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._near, name)
 

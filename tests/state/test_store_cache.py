@@ -28,6 +28,22 @@ async def test_an_entry_lives_for_its_ttl(store):
     assert await store.cache_lookup("k", "a", 15) == CacheLead()
 
 
+async def test_what_is_at_hand_is_what_a_lookup_would_bring_and_counts_as_a_hit(store):
+    await store.open(StoreConfig(cache_max_entries=2), "a", 0)
+    assert store.cache_peek("k", 0) is None
+    for key in ("k", "l"):
+        await put(store, key, ttl_s=10)
+    before = (await store.cache_stats(1)).hits
+    peeked = store.cache_peek("k", 1)
+    assert peeked in (None, b"answer")
+    assert (await store.cache_stats(1)).hits == before + (peeked is not None)
+    await put(store, "m", ttl_s=10, now=2)  # drops the least recently used
+    assert store.cache_peek("k", 3) == peeked
+    assert store.cache_peek("k", 10) is None
+    await store.cache_clear()
+    assert store.cache_peek("k", 3) is None
+
+
 async def test_an_abandoned_lead_passes_to_the_next_follower(store):
     await store.open(StoreConfig(), "a", 0)
     await store.cache_lookup("k", "a", 0)

@@ -106,8 +106,10 @@ def attempts_of_call(session: Session, call_id: str) -> list[AttemptRecord]:
 
 
 def calls_of_row(session: Session, task: str, row_id: str) -> list[CallRecord]:
-    """Every call that a dataset row of the task went into, oldest first."""
-    query = select_record(CallRow, CallRecord).where(CallRow.task == task, CallRow.row_id == row_id)
+    """Every call that a dataset row of the task went into, oldest first; those of batches and experiments have none."""
+    query = select_record(CallRow, CallRecord).where(
+        CallRow.task == task, CallRow.row_id == row_id, CallRow.batch_id.is_(None), CallRow.experiment_id.is_(None)
+    )
     return [read(CallRecord, row) for row in session.execute(query.order_by(CallRow.finished_at, CallRow.call_id))]
 
 

@@ -82,6 +82,10 @@ class MemoryStateStore:
         with self._lock:
             self._tables.replace_totals(charges)
 
+    def cache_peek(self, key: str, now: float) -> bytes | None:
+        with self._lock:
+            return self._cache.peek(key, now)
+
     async def cache_lookup(self, key: str, owner: str, now: float) -> CacheLookup:
         with self._lock:
             return self._cache.lookup(key, owner, now + self._config.lease_s, now)

@@ -30,13 +30,19 @@ class MemoryCache:
         self._hits = 0
         self._misses = 0
 
+    def peek(self, key: str, now: float) -> bytes | None:
+        """The entry, where there is one; it counts as a hit."""
+        entry = self._entries.get(key)
+        if entry is None or entry.expires <= now:
+            return None
+        self._entries.move_to_end(key)
+        self._hits += 1
+        return entry.value
+
     def lookup(self, key: str, owner: str, lead_until: float, now: float) -> CacheLookup:
         """The entry, or who fetches it: the first asker leads until `lead_until`."""
-        entry = self._entries.get(key)
-        if entry is not None and entry.expires > now:
-            self._entries.move_to_end(key)
-            self._hits += 1
-            return CacheHit(entry.value)
+        if (value := self.peek(key, now)) is not None:
+            return CacheHit(value)
         self._entries.pop(key, None)
         lead = self._leads.get(key)
         if lead is not None and lead.until > now:

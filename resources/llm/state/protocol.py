@@ -257,6 +257,10 @@ class StateStore(Protocol):
         """Replace all scope totals by (scope, settled, ambiguous) as summed from the ledger."""
         ...
 
+    def cache_peek(self, key: str, now: float) -> bytes | None:
+        """The answer, if this process has it at hand: a hit like any other, without a step at the store."""
+        ...
+
     async def cache_lookup(self, key: str, owner: str, now: float) -> CacheLookup:
         """The answer, or the lead, or who to wait for. A lead not renewed for `lease_s` passes on."""
         ...

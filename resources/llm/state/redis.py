@@ -159,6 +159,9 @@ class RedisStateStore:
         flat = (str(each).encode() for charge in charges for each in charge)
         await self._run(steering_scripts.REBUILD, *flat)
 
+    def cache_peek(self, key: str, now: float) -> bytes | None:  # noqa: ARG002 - the Protocol's signature
+        return None  # what this process remembers, another may have cleared
+
     async def cache_lookup(self, key: str, owner: str, now: float) -> CacheLookup:
         token = f"{self._name}{next(self._questions)}"
         answer = await self._run(

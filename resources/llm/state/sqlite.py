@@ -105,6 +105,9 @@ class SqliteStateStore:
     async def rebuild(self, charges: list[tuple[str, int, int]]) -> None:
         await self._file.write(lambda t: t.replace_totals(charges))
 
+    def cache_peek(self, key: str, now: float) -> bytes | None:  # noqa: ARG002 - the Protocol's signature
+        return None  # what this process remembers, another may have cleared
+
     async def cache_lookup(self, key: str, owner: str, now: float) -> CacheLookup:
         if key in self._followed:
             # Followers ask often, and reading disturbs nobody.
