@@ -15,7 +15,8 @@ from resources.llm.state.redis_script import LOST, Script
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-MOST_PER_PIPELINE = 256
+# The first calls of a burst go on while the server works on the next ones; all at once would wait for the last.
+MOST_PER_PIPELINE = 16
 CONNECT_TIMEOUT_S = 3.0
 MEND = (
     "Check that the Redis server of the `state` setting runs, can be reached from here and takes writes; "
