@@ -8,18 +8,18 @@ from typing import Any
 import dagster as dg
 
 from assets.presentation.charts import ScoreBar, scatter_chart, score_chart
+from assets.presentation.prompt_diffs import diff_block
 from assets.presentation.tables import dollars, markdown_table, percent
 from assets.prompts.metadata import prompt_metadata
 from domain.identity import short_id
 from domain.optimization_plan import Range
-from domain.prompt_text import prompt_diff
 from resources.database.repositories.effort import RunEffort
 from resources.database.repositories.optimization_runs import OptimizationRunRecord
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.optimization.plan import ASSUMPTION, RunPlan
 
 SHOWN_CANDIDATES = 30
-SHOWN_DIFF_LINES = 400
+NOTHING_BETTER = "Nothing tried was better than the prompt it started from."
 
 
 def run_metadata(
@@ -49,7 +49,7 @@ def run_metadata(
         "plan": dg.MetadataValue.md(_plan_table(plan)),
         "candidates": dg.MetadataValue.md(_candidate_table(ranked, record.result_prompt_version_id)),
         "chart": dg.MetadataValue.md(_chart(ranked[:SHOWN_CANDIDATES], record.result_prompt_version_id)),
-        "diff": dg.MetadataValue.md(_diff(parent, result)),
+        "diff": dg.MetadataValue.md(diff_block(parent, result, NOTHING_BETTER)),
         **prompt_metadata(result.prompt),
     }
     if record.dev_score is not None:
@@ -113,15 +113,6 @@ def _score_against_cost(ranked: Sequence[dict[str, Any]]) -> str:
         if one["dev_score"] is not None and (cost := _usd_per_thousand(one)) is not None
     ]
     return scatter_chart("Score on dev against cost", points, "USD per 1,000 rows")
-
-
-def _diff(parent: PromptVersionRecord, result: PromptVersionRecord) -> str:
-    lines = prompt_diff(f"v{parent.version}", f"v{result.version}", parent.prompt, result.prompt)
-    if not lines:
-        return "Nothing tried was better than the prompt it started from."
-    more = [f"… and {len(lines) - SHOWN_DIFF_LINES} more lines"] if len(lines) > SHOWN_DIFF_LINES else []
-    body = "\n".join([*lines[:SHOWN_DIFF_LINES], *more])
-    return f"````diff\n{body}\n````"
 
 
 def _score(one: dict[str, Any]) -> str:
