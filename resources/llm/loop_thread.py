@@ -31,10 +31,24 @@ def run_interruptibly(step: Coroutine[Any, Any, T]) -> T:
 
     Dagster turns the signal into an exception raised wherever the main thread happens to be. Inside an event loop that
     is some callback, and the loop logs and forgets it: the run would go on. Here the main thread only waits; `step` is
-    cancelled and wound up, and the exception goes on its way.
+    cancelled and waited for, and the exception goes on its way.
     """
     with loop_thread("promptory-work") as loop:
-        return asyncio.run_coroutine_threadsafe(step, loop).result()
+        task = asyncio.run_coroutine_threadsafe(_started(step), loop).result()
+        try:
+            return asyncio.run_coroutine_threadsafe(_result_of(task), loop).result()
+        except BaseException:
+            loop.call_soon_threadsafe(task.cancel)
+            asyncio.run_coroutine_threadsafe(asyncio.wait({task}), loop).result()
+            raise
+
+
+async def _started(step: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    return asyncio.create_task(step)
+
+
+async def _result_of(task: asyncio.Task[T]) -> T:
+    return await asyncio.shield(task)
 
 
 async def _wind_up(loop: asyncio.AbstractEventLoop) -> None:
