@@ -70,7 +70,7 @@ def compression(
     version = content_id([run.id, handle.result_id, handle.decision_id or ""])
     metadata = {**compression_metadata(found, spent), "picture": dg.MetadataValue.path(str(picture))}
     yield dg.Output(handle, data_version=dg.DataVersion(version), metadata=metadata)
-    yield gate_check(found.contest) if found.contest else not_put_to_gate("No variant saves enough and loses little.")
+    yield gate_check(found.contest) if found.contest else not_put_to_gate(found.nothing_chosen)
 
 
 async def _compress(

@@ -35,7 +35,7 @@ def compression_metadata(found: Compression, effort: RunEffort) -> dict[str, Any
     metadata: dict[str, Any] = {
         "run_id": found.run.id,
         "verdict": decision.verdict if decision else "nothing put to the gate",
-        "reason": decision.reason if decision else "No variant is cheaper enough without losing too much on dev.",
+        "reason": decision.reason if decision else found.nothing_chosen,
         "stopped_early": found.run.stop_reason or "no",
         "production_version_id": found.production.id,
         "result_version": result.version,

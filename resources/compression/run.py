@@ -62,6 +62,13 @@ class Compression:
     chosen: PromptVersionRecord | None
     contest: Contest | None
 
+    @property
+    def nothing_chosen(self) -> str:
+        """Why nothing was put to the gate, where nothing was."""
+        if len(self.trials) == 1:
+            return "There is nothing to leave out of this prompt, and compress.models names no cheaper model."
+        return "No variant is cheaper enough without losing too much on dev."
+
 
 class CompressionRun:
     """The compression of one production prompt on one dataset version. Its id says exactly that."""

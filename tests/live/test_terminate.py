@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from live.dagster_processes import ROOT, DagsterServer, dagster_running, wait_until
+from loop.rich_production import enrich
 from loop.scripted_model import learns
-from loop.workplace import INGEST, KEY_VARIABLE, OPTIMIZE, TARIFFS, TASK, Example, Workplace, over_http, task_values
+from loop.workplace import KEY_VARIABLE, OPTIMIZE, TARIFFS, TASK, Example, Workplace, over_http, task_values
 from servers.openai_server import Fault, OpenAIServer
 
 from resources.database.repositories import optimization_runs, prompt_versions
@@ -53,7 +54,7 @@ def dagster(place: Workplace) -> Iterator[DagsterServer]:
     with dagster_running(place.root, variables) as running:
         running.stop_sensors()
         place.write_task(task_values(model="openai/scripted"))  # only now: nothing has started by itself
-        place.run(*INGEST)
+        enrich(place)
         yield running
 
 

@@ -33,6 +33,7 @@ class _Found:
     decision: GateDecisionRecord | None
     promoted: bool
     outcome: str | None
+    nothing_chosen: str
     picture: str
 
 
@@ -66,6 +67,7 @@ def _read(environment: Environment, task: str, told: dict[str, Any], outcome: di
         decision=decision,
         promoted=bool(outcome.get("moved")),
         outcome=outcome.get("reason"),
+        nothing_chosen=str(told["reason"]),
         picture=str(told["picture"]),
     )
 
@@ -108,7 +110,7 @@ def _show(console: Console, found: _Found, effort: Effort) -> None:
     if found.record.stop_reason:
         console.print(Text("The run's own cap (budget.run_usd) cut the search short.", style="yellow"))
     if found.chosen is None or found.decision is None:
-        console.print("No variant is cheaper enough without losing too much on dev; test was not looked at.")
+        console.print(f"{found.nothing_chosen} Test was not looked at.")
     else:
         console.print(f"Chosen: {named(found.chosen)}. Gate: {found.decision.verdict}", markup=False)
         console.print(f"  {found.outcome or found.decision.reason}", markup=False)
