@@ -9,6 +9,7 @@ import dagster as dg
 from assets.compression.metadata import compression_metadata
 from assets.evaluations.checks import gate_check, not_put_to_gate
 from assets.failures import clear_failures
+from assets.optimization.paused import told_when_paused
 from assets.partitions import tasks_partitions
 from assets.presentation.rows_log import RowsLog
 from domain.dataset import DatasetVersion
@@ -55,7 +56,8 @@ def compression(
     with clear_failures(context), database.connect() as opened:
         task = catalog.catalog().get(context.partition_key).task
         run = find_compression(opened, task, dataset)
-        found = run_interruptibly(_compress(context, run, opened, storage, llm))
+        with told_when_paused(context, opened, run.id):
+            found = run_interruptibly(_compress(context, run, opened, storage, llm))
         with opened.session(read_only=True) as session:
             spent = effort.run_effort(session, run.id)
         picture = draw_front(found, storage.path() / FOLDER / f"{run.id}.svg")

@@ -45,6 +45,11 @@ query Sensors($selector: RepositorySelector!) {
 STOP = "mutation Stop($id: String!) { stopSensor(id: $id) { __typename } }"
 LOCATION = {"repositoryLocationName": "promptory", "repositoryName": "__repository__"}
 STATUS = "query Status($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+LOG = """
+query Log($id: ID!) {
+  logsForRun(runId: $id) { ... on EventConnection { events { __typename ... on MessageEvent { message level } } } }
+}
+"""
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
 
@@ -103,6 +108,10 @@ class DagsterServer:
 
     def status(self, run_id: str) -> str:
         return self.ask(STATUS, id=run_id)["runOrError"]["status"]
+
+    def events(self, run_id: str) -> list[dict[str, str]]:
+        """The events of a run, log lines included: `__typename`, `message`, `level`."""
+        return self.ask(LOG, id=run_id)["logsForRun"]["events"]
 
     def end_of(self, run_id: str, seconds: float) -> str:
         """The status a run ends in; what it is in then, if it does not end."""

@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ROWS = 72
 LATENCY_S = 0.3
 IN_TIME_S = 120.0
+MANY_EVENTS = 100
 IN_FLIGHT = 16  # rows an evaluation works on at once
 UNCACHED: dict[str, Any] = {"cache": {"enabled": False}}
 DAGSTER_YAML = "telemetry: {enabled: false}\nnux: {enabled: false}\n"
@@ -76,8 +77,8 @@ def day(place: Workplace) -> Any:
         return next(one for one in client.budgets() if one.scope.startswith("day:"))
 
 
-def cut_off(dagster: DagsterServer, server: OpenAIServer, job: str, answers: int) -> None:
-    """Launch a job and press the button after so many answers."""
+def cut_off(dagster: DagsterServer, server: OpenAIServer, job: str, answers: int) -> list[str]:
+    """Launch a job and press the button after so many answers; the warnings of its log."""
     before = len(server.bodies)
     run_id = dagster.launch(job, TASK)
     under_way = wait_until(lambda: len(server.bodies) >= before + answers, IN_TIME_S, 0.05)
@@ -87,16 +88,20 @@ def cut_off(dagster: DagsterServer, server: OpenAIServer, job: str, answers: int
     ended = len(server.bodies)
     assert server.open_requests == 0
     assert not wait_until(lambda: len(server.bodies) > ended, 3, 0.2), "nothing is asked for a run that has ended"
+    events = dagster.events(run_id)
+    assert len(events) < MANY_EVENTS
+    return [one["message"] for one in events if one.get("level") == "WARNING"]
 
 
 def test_what_is_terminated_keeps_its_best_and_goes_on(
     place: Workplace, server: OpenAIServer, dagster: DagsterServer
 ) -> None:
-    cut_off(dagster, server, "optimize", 60)
+    warnings = cut_off(dagster, server, "optimize", 60)
     paused = newest(place)
     assert paused.status == "paused"
     assert str(paused.stop_reason).startswith("Interrupted. Reached ")
     assert "Run it again to go on." in str(paused.stop_reason)
+    assert any(str(paused.stop_reason) in line for line in warnings), warnings
     check_best_so_far(place, paused)
     books = day(place)
     assert (books.reserved_nano_usd, books.ambiguous_nano_usd) == (0, 0)
