@@ -79,6 +79,13 @@ class DagsterServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def is_serving(self) -> bool:
+        """Whether it says so, and its port agrees: it says so a moment before."""
+        if "Serving dagster-webserver" not in self.log.read_text():
+            return False
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
         payload = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(f"{self.url}/graphql", payload, {"Content-Type": "application/json"})
@@ -130,7 +137,7 @@ def dagster_running(folder: Path, variables: Mapping[str, str] | None = None) ->
             command, cwd=folder, env=variables, stdout=out, stderr=out, start_new_session=True
         )  # fmt: skip
     try:
-        assert wait_until(lambda: "Serving dagster-webserver" in log.read_text(), READY_S), log.read_text()[-4000:]
+        assert wait_until(server.is_serving, READY_S), log.read_text()[-4000:]
         yield server
     finally:
         os.killpg(process.pid, signal.SIGINT)
