@@ -52,10 +52,8 @@ def optimization_run(
         plan = run.plan(storage.path(), llm.settings(task.caps(run.id)))
         context.log.info(plan.sentence())
         watch = LiveView(context.log.info, time.monotonic)
-        with (
-            told_when_paused(context, opened, run.id),
-            CallMetadata(context),
-        ):  # a finished run opens no core, and so has a cost of 0
+        # `CallMetadata` for finished runs: they open no core, and so have a cost of 0.
+        with told_when_paused(context, opened, run.id), CallMetadata(context):
             record = run.execute(
                 opened,
                 storage.path(),
