@@ -5,7 +5,6 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from domain.identity import short_id
 from resources.database.repositories import optimization_runs
 from resources.database.session import Database
 
@@ -22,7 +21,5 @@ def told_when_paused(context: dg.AssetExecutionContext, database: Database, run_
         with database.session(read_only=True) as session:
             record = optimization_runs.find(session, run_id)
         if record is not None and record.status == "paused":
-            best = record.result_prompt_version_id
-            named = f" Best so far: prompt version {short_id(best)}." if best else ""
-            context.log.warning(f"The search is paused. {record.stop_reason}{named}")
+            context.log.warning(f"The search is paused. {record.stop_reason}")
         raise

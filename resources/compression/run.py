@@ -170,8 +170,10 @@ class CompressionRun:
                 optimization_runs.pause(session, self.id, reason=reason)
                 return
             so_far = self._result(session, trials, None, clock())
-            chosen = next(one for one in trials if one.prompt_version_id == so_far.result_prompt_version_id)
-            reached = f"Tried {len(trials)} of {len(self._variants) + 1}, best so far {_told(chosen, trials[0])}"
+            best = prompt_versions.get(session, self.task.name, so_far.result_prompt_version_id)
+            trial = next(one for one in trials if one.prompt_version_id == best.id)
+            reached = f"Tried {len(trials)} of {len(self._variants) + 1}, best so far prompt version v{best.version}, "
+            reached += _told(trial, trials[0])
             optimization_runs.pause(
                 session, self.id, reason=f"{reason} {reached} Run it again to go on.", so_far=so_far
             )  # fmt: skip
