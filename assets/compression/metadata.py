@@ -12,20 +12,10 @@ from assets.presentation.tables import dollars, markdown_table, percent
 from assets.prompts.metadata import prompt_metadata
 from domain.identity import short_id
 from resources.compression.picture import front_figure
-from resources.compression.run import Compression
+from resources.compression.run import Compression, Trial
 from resources.database.repositories.effort import RunEffort
 
-HEADER = [
-    "",
-    "variant",
-    "prompt version",
-    "model",
-    "demonstrations",
-    "score on dev",
-    "cost of dev, USD",
-    "of production's",
-    "on the front",
-]
+HEADER = ["", "variant", "prompt version", "shown", "score on dev", "cost of dev", "front"]
 
 
 def compression_metadata(found: Compression, effort: RunEffort) -> dict[str, Any]:
@@ -40,13 +30,13 @@ def compression_metadata(found: Compression, effort: RunEffort) -> dict[str, Any
         "production_version_id": found.production.id,
         "result_version": result.version,
         "result_version_id": result.id,
-        "run_calls": effort.calls,
-        "run_tokens": effort.input_tokens + effort.output_tokens,
-        "run_cost_usd": dollars(effort.cost_nano_usd),
         "variants": dg.MetadataValue.md(markdown_table(HEADER, _rows(found))),
         "quality_against_cost": dg.MetadataValue.md(as_markdown(front_figure(found), "Quality against cost")),
         "diff": dg.MetadataValue.md(diff_block(found.production, found.chosen, "Production stays as it is.")),
         **prompt_metadata(result.prompt),
+        "run_calls": effort.calls,
+        "run_tokens": effort.input_tokens + effort.output_tokens,
+        "run_cost_usd": dollars(effort.cost_nano_usd),
     }
     if decision is not None:
         metadata["decision_id"] = decision.id
@@ -55,6 +45,11 @@ def compression_metadata(found: Compression, effort: RunEffort) -> dict[str, Any
         metadata["saving_on_dev"] = 1 - chosen.cost_nano_usd / found.trials[0].cost_nano_usd
         metadata["dev_score"] = chosen.score
     return metadata
+
+
+def _cost(one: Trial, whole: int) -> str:
+    share = f" ({one.cost_nano_usd / whole:.0%})" if whole else ""
+    return f"${dollars(one.cost_nano_usd):.5f}{share}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _rows(found: Compression) -> list[list[Any]]:
@@ -66,11 +61,9 @@ def _rows(found: Compression) -> list[list[Any]]:
             "★" if one.prompt_version_id == chosen else "",
             one.change,
             short_id(one.prompt_version_id),
-            one.model,
             one.demonstrations,
             percent(one.score),
-            f"{dollars(one.cost_nano_usd):.6f}",
-            percent(one.cost_nano_usd / whole) if whole else "",
+            _cost(one, whole),
             "yes" if one.prompt_version_id in front else "",
         ]
         for one in found.trials

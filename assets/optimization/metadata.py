@@ -9,7 +9,7 @@ import dagster as dg
 
 from assets.presentation.charts import ScoreBar, scatter_chart, score_chart
 from assets.presentation.prompt_diffs import diff_block
-from assets.presentation.tables import dollars, markdown_table, percent
+from assets.presentation.tables import dollars, markdown_table, percent, with_interval
 from assets.prompts.metadata import prompt_metadata
 from domain.identity import short_id
 from domain.optimization_plan import Range
@@ -37,25 +37,29 @@ def run_metadata(
     ranked = sorted(record.candidates, key=lambda one: -(one["dev_score"] or 0.0))
     metadata: dict[str, Any] = {
         "run_id": record.id,
-        "optimizer": record.optimizer,
         "stopped_early": record.stop_reason or "no",
         "result_version": result.version,
         "result_version_id": result.id,
         "improved_on_dev": result.id != parent.id,
+    }
+    if record.dev_score is not None:
+        metadata["dev_score"] = record.dev_score
+    metadata |= {
         "run_calls": effort.calls,
         "run_tokens": effort.input_tokens + effort.output_tokens,
         "run_cost_usd": dollars(effort.cost_nano_usd),
         "duration_s": round(duration, 3),
-        "plan": dg.MetadataValue.md(_plan_table(plan)),
         "candidates": dg.MetadataValue.md(_candidate_table(ranked, record.result_prompt_version_id)),
         "chart": dg.MetadataValue.md(_chart(ranked[:SHOWN_CANDIDATES], record.result_prompt_version_id)),
-        "diff": dg.MetadataValue.md(diff_block(parent, result, NOTHING_BETTER)),
-        **prompt_metadata(result.prompt),
     }
     if record.dev_score is not None:
-        metadata["dev_score"] = record.dev_score
         metadata["score_vs_cost"] = dg.MetadataValue.md(_score_against_cost(ranked))
-    return metadata
+    return metadata | {
+        "diff": dg.MetadataValue.md(diff_block(parent, result, NOTHING_BETTER)),
+        **prompt_metadata(result.prompt),
+        "plan": dg.MetadataValue.md(_plan_table(plan)),
+        "optimizer": record.optimizer,
+    }
 
 
 def _plan_table(plan: RunPlan) -> str:
@@ -120,7 +124,7 @@ def _score(one: dict[str, Any]) -> str:
         return "not scored"
     if one.get("dev_low") is None:
         return percent(one["dev_score"])
-    return f"{percent(one['dev_score'])} ({percent(one['dev_low'])} – {percent(one['dev_high'])})"
+    return with_interval(one["dev_score"], one["dev_low"], one["dev_high"])
 
 
 def _per_thousand(one: dict[str, Any]) -> str:

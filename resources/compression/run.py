@@ -184,7 +184,7 @@ class CompressionRun:
         One that loses the whole margin on dev would be rejected on test nearly always, and cost a look.
         """
         production = trials[0]
-        ceiling = (1 - self.task.gate.min_saving) * production.cost_nano_usd
+        ceiling = min((1 - self.task.gate.min_saving) * production.cost_nano_usd, production.cost_nano_usd - 1)
         front = pareto_front(trials)
         fit = (one for one in front if one.score >= production.score - self.margin / 2 and one.cost_nano_usd <= ceiling)
         chosen = next(fit, production)
