@@ -60,7 +60,7 @@ def compression(
             found = run_interruptibly(_compress(context, run, opened, storage, llm))
         with opened.session(read_only=True) as session:
             spent = effort.run_effort(session, run.id)
-        picture = draw_front(found, storage.path() / FOLDER / f"{run.id}.svg")
+        draw_front(found, storage.path() / FOLDER / f"{run.id}.svg")
     decision = found.contest.decision if found.contest else None
     handle = CompressionHandle(
         task=task.name,
@@ -70,8 +70,7 @@ def compression(
         decision_id=decision.id if decision else None,
     )
     version = content_id([run.id, handle.result_id, handle.decision_id or ""])
-    metadata = {**compression_metadata(found, spent), "picture": dg.MetadataValue.path(str(picture))}
-    yield dg.Output(handle, data_version=dg.DataVersion(version), metadata=metadata)
+    yield dg.Output(handle, data_version=dg.DataVersion(version), metadata=compression_metadata(found, spent))
     yield gate_check(found.contest) if found.contest else not_put_to_gate(found.nothing_chosen)
 
 

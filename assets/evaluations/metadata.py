@@ -138,6 +138,8 @@ def _flips(production: Evaluation, winner: Evaluation) -> str:
         for before, after in pairs
         if before.score != after.score
     ]
+    if not rows:
+        return "No example changed sides."
     fields = list(production.examples[0].inputs)
     return markdown_table(["change", *fields, "expected", "production", "candidate"], rows[:FLIPPED_ROWS])
 

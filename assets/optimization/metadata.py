@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.presentation.charts import ScoreBar, scatter_chart, score_chart
+from assets.presentation.charts import CostPoint, ScoreBar, scatter_chart, score_chart
 from assets.presentation.prompt_diffs import diff_block
 from assets.presentation.tables import dollars, markdown_table, percent, with_interval
 from assets.prompts.metadata import prompt_metadata
@@ -53,7 +53,7 @@ def run_metadata(
         "chart": dg.MetadataValue.md(_chart(ranked[:SHOWN_CANDIDATES], record.result_prompt_version_id)),
     }
     if record.dev_score is not None:
-        metadata["score_vs_cost"] = dg.MetadataValue.md(_score_against_cost(ranked))
+        metadata["score_vs_cost"] = dg.MetadataValue.md(_score_against_cost(record, ranked))
     return metadata | {
         "diff": dg.MetadataValue.md(diff_block(parent, result, NOTHING_BETTER)),
         **prompt_metadata(result.prompt),
@@ -110,12 +110,17 @@ def _chart(ranked: Sequence[dict[str, Any]], winner: str | None) -> str:
     return score_chart("Candidates by score on dev", bars)
 
 
-def _score_against_cost(ranked: Sequence[dict[str, Any]]) -> str:
+def _score_against_cost(record: OptimizationRunRecord, ranked: Sequence[dict[str, Any]]) -> str:
+    """All candidates; the winner and what the run started from by name, since the others lie close together."""
+    names = {record.prompt_version_id: "started from", record.result_prompt_version_id: "result"}
     points = [
-        (cost, one["dev_score"], f"{number} · {one['kind']}")
-        for number, one in enumerate(ranked, start=1)
+        CostPoint(
+            cost, one["dev_score"], names.get(one["prompt_version_id"], ""),
+            one["prompt_version_id"] == record.result_prompt_version_id,
+        )
+        for one in ranked
         if one["dev_score"] is not None and (cost := _usd_per_thousand(one)) is not None
-    ]
+    ]  # fmt: skip
     return scatter_chart("Score on dev against cost", points, "USD per 1,000 rows")
 
 

@@ -30,7 +30,8 @@ def percent(share: float) -> str:
 
 def with_interval(mean: float, low: float, high: float) -> str:
     """`32.6 % (20.9 – 47.0)`, with spaces that do not break: a page's tables are narrow."""
-    return f"{percent(mean)} ({100 * low:.1f} – {100 * high:.1f})".replace(" ", "\N{NO-BREAK SPACE}")
+    told = f"{percent(mean)} ({100 * low:.1f} –\N{WORD JOINER} {100 * high:.1f})"
+    return told.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _line(cells: Sequence[Any]) -> str:

@@ -43,8 +43,9 @@ def front_figure(found: Compression) -> Figure:
         if on_front or position == 0:
             label = "production" if position == 0 else one.change
             place = (_cost(one.cost_nano_usd), 100 * one.score)
-            offset, side = ((-6, -12), "right") if position == 0 else ((6, -10), "left")
+            offset, side = ((0, 9), "center") if position == 0 else ((6, -11), "left")
             axes.annotate(label, place, offset, textcoords="offset points", fontsize=8, ha=side)
+    axes.margins(0.09, 0.1)
     axes.set_xlabel("cost of the dev split, USD")
     axes.set_ylabel("score on dev, %")
     axes.set_title("Quality against cost", loc="left", fontsize=11)

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
+from upath import UPath
 
 from domain.compression import pareto_front
 from orchestration.cli.figures import dollars, named, percent
@@ -16,6 +17,7 @@ from orchestration.cli.views.effort import Effort
 from orchestration.cli.views.runs import INGEST, run, with_progress
 from orchestration.environments import Environment
 from orchestration.run_report import RunFailedError
+from resources.comparison.page import FOLDER
 from resources.compression.run import Trial, trials_of
 from resources.database.repositories import gate_decisions, optimization_runs, prompt_versions
 from resources.database.repositories.gate_decisions import GateDecisionRecord
@@ -68,7 +70,7 @@ def _read(environment: Environment, task: str, told: dict[str, Any], outcome: di
         promoted=bool(outcome.get("moved")),
         outcome=outcome.get("reason"),
         nothing_chosen=str(told["reason"]),
-        picture=str(told["picture"]),
+        picture=str(UPath(environment.storage_root) / FOLDER / f"{record.id}.svg"),
     )
 
 
