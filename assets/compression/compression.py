@@ -13,7 +13,7 @@ from assets.optimization.paused import told_when_paused
 from assets.partitions import tasks_partitions
 from assets.presentation.rows_log import RowsLog
 from domain.dataset import DatasetVersion
-from domain.identity import content_id
+from domain.identity import content_id, short_id
 from resources.catalog_resource import CatalogResource
 from resources.comparison.page import FOLDER
 from resources.compression.find import find_compression
@@ -60,7 +60,7 @@ def compression(
             found = run_interruptibly(_compress(context, run, opened, storage, llm))
         with opened.session(read_only=True) as session:
             spent = effort.run_effort(session, run.id)
-        draw_front(found, storage.path() / FOLDER / f"{run.id}.svg")
+        draw_front(found, storage.path() / FOLDER / f"{short_id(run.id)}.svg")
     decision = found.contest.decision if found.contest else None
     handle = CompressionHandle(
         task=task.name,

@@ -10,6 +10,7 @@ from rich.text import Text
 from upath import UPath
 
 from domain.compression import pareto_front
+from domain.identity import short_id
 from orchestration.cli.figures import dollars, named, percent
 from orchestration.cli.opening import current_database
 from orchestration.cli.screen import emit, table
@@ -70,7 +71,7 @@ def _read(environment: Environment, task: str, told: dict[str, Any], outcome: di
         promoted=bool(outcome.get("moved")),
         outcome=outcome.get("reason"),
         nothing_chosen=str(told["reason"]),
-        picture=str(UPath(environment.storage_root) / FOLDER / f"{record.id}.svg"),
+        picture=str(UPath(environment.storage_root) / FOLDER / f"{short_id(record.id)}.svg"),
     )
 
 
