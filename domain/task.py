@@ -86,8 +86,11 @@ class BudgetSpec(_Part):
 
 
 class CompressionSpec(_Part):
-    """What `promptory compress` may try beside a shorter prompt, and how much quality it may cost."""
+    """What a compression may try beside a shorter prompt, how much quality it may cost, and who starts it."""
 
+    start: Literal["manual", "automatic"] = Field(
+        default="manual", description="`automatic` starts one whenever another prompt version has come into production."
+    )
     models: tuple[Annotated[str, Field(pattern=MODEL_PATTERN)], ...] = Field(
         default=(), description="Cheaper models to try, provider/name."
     )

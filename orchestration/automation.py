@@ -15,6 +15,10 @@ CODE_VERSION = "dagster/code_version"
 DATA_VERSION = "dagster/data_version"
 INPUT_DATA_VERSION = "dagster/input_data_version"
 OPTIMIZATION_RUN = dg.AssetSelection.assets("optimization_run")
+COMPRESSION = dg.AssetKey("compression")
+PROMOTION = dg.AssetKey("promotion")
+# Metadata of a compression: what was in production, and what it would put there.
+COMPRESSED = ("production_version_id", "result_version_id")
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,38 @@ class TaskAsksForOptimization(dg.AutomationCondition):
         entries = Catalog(Path(self.catalog_folder), dict(self.endpoints)).read().entries
         asking = {entry.task.name for entry in entries if entry.task.optimizer and entry.task.optimize == "automatic"}
         return dg.AutomationResult(context, context.candidate_subset.compute_intersection_with_partition_keys(asking))
+
+
+@dataclass(frozen=True)
+class ProductionIsNotCompressed(dg.AutomationCondition):
+    """True for the partitions whose production prompt is neither what was compressed last nor what came of it.
+
+    Only for tasks whose file says `compress: {start: automatic}`; a compression's own result is not compressed again.
+    """
+
+    catalog_folder: str
+    endpoints: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Shown in the UI beside each evaluation."""
+        return "production_is_not_compressed"
+
+    def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
+        """Compare where the alias was last seen with the newest compression."""
+        entries = Catalog(Path(self.catalog_folder), dict(self.endpoints)).read().entries
+        asking = {entry.task.name for entry in entries if entry.task.compress.start == "automatic"}
+        candidates = context.candidate_subset.compute_intersection_with_partition_keys(asking)
+        open_ones = {key for key in candidates.expensively_compute_partition_keys() if _is_uncompressed(context, key)}
+        return dg.AutomationResult(context, candidates.compute_intersection_with_partition_keys(open_ones))
+
+
+def _is_uncompressed(context: dg.AutomationContext, partition: str) -> bool:
+    instance = context.asset_graph_view.instance
+    production = _tags(instance, PROMOTION, partition).get(DATA_VERSION)
+    compressed = _newest(instance, COMPRESSION, partition)
+    known = [compressed.metadata[name].value for name in COMPRESSED] if compressed else []
+    return production not in (None, "none", *known)
 
 
 @dataclass(frozen=True)
@@ -73,10 +109,14 @@ def _as_input(data_version: str) -> str:
 
 
 def _tags(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str) -> Mapping[str, str]:
+    materialization = _newest(instance, asset, partition)
+    return (materialization.tags or {}) if materialization else {}
+
+
+def _newest(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str) -> dg.AssetMaterialization | None:
     newest = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition])
     found = instance.fetch_materializations(newest, limit=1).records
-    materialization = found[0].asset_materialization if found else None
-    return (materialization.tags or {}) if materialization else {}
+    return found[0].asset_materialization if found else None
 
 
 def evaluation_condition() -> dg.AutomationCondition:
@@ -86,12 +126,27 @@ def evaluation_condition() -> dg.AutomationCondition:
 
 def promotion_condition() -> dg.AutomationCondition:
     """Look at every new decision."""
-    return _changed_or_missing() & _ready()
+    return _changed_or_missing() & _ready(ignoring=dg.AssetSelection.assets(COMPRESSION))
 
 
 def optimization_condition(catalog_folder: str, endpoints: Mapping[str, str]) -> dg.AutomationCondition:
     """Optimize again when dataset or prompt changed, where the task file asks for it."""
     return TaskAsksForOptimization(catalog_folder, tuple(sorted(endpoints.items()))) & _changed_or_missing() & _ready()
+
+
+def compression_condition(catalog_folder: str, endpoints: Mapping[str, str]) -> dg.AutomationCondition:
+    """Compress what has come into production, where the task file asks for it.
+
+    Compression lies upstream of promotion, which carries its decision out, and yet starts because of it: production is
+    an alias, not an asset, and promotion is the one that looks at it.
+    """
+    condition = dg.AutomationCondition
+    wanted = ProductionIsNotCompressed(catalog_folder, tuple(sorted(endpoints.items())))
+    moved = condition.asset_matches(PROMOTION, condition.data_version_changed())
+    trigger = wanted.newly_true() | (moved & wanted)
+    handled = (condition.newly_requested() & ~trigger) | (condition.newly_updated() & ~wanted)
+    at_rest = ~condition.asset_matches(PROMOTION, condition.in_progress())
+    return wanted & trigger.since(handled) & _ready() & at_rest
 
 
 def automation_sensor(target: dg.AssetSelection) -> dg.AutomationConditionSensorDefinition:
@@ -102,7 +157,7 @@ def automation_sensor(target: dg.AssetSelection) -> dg.AutomationConditionSensor
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=EVALUATION_INTERVAL_S,
         use_user_code_server=True,
-        description="Starts optimization, evaluation and promotion when what they depend on has a new data version.",
+        description="Starts optimization, evaluation, compression and promotion when what they go by has changed.",
     )
 
 

@@ -11,6 +11,7 @@ import dagster_dbt  # noqa: F401 - loaded here, before the line below
 # again, which took a sixth of the loading time.
 gc.freeze()
 
+from assets.compression.compression import compression
 from assets.costs.call_log import call_log
 from assets.costs.evaluation_history import evaluation_history
 from assets.datasets.dataset import dataset
@@ -21,6 +22,7 @@ from assets.optimization.optimization_run import optimization_run
 from assets.promotions.promotion import promotion
 from assets.prompts.prompt_version import prompt_version
 from jobs.collect_metrics import collect_metrics
+from jobs.compress import compress
 from jobs.evaluate import evaluate
 from jobs.full_loop import full_loop
 from jobs.ingest import ingest
@@ -29,6 +31,7 @@ from jobs.promote import promote
 from jobs.report_experiment import report_experiment
 from orchestration.automation import (
     automation_sensor,
+    compression_condition,
     evaluation_condition,
     optimization_condition,
     promotion_condition,
@@ -50,16 +53,17 @@ def build_definitions(environment: Environment) -> dg.Definitions:
     metrics = prepare_manifest(environment.home)
     conditions = {
         optimization_run.key: optimization_condition(str(environment.catalog.resolve()), environment.endpoint_kinds()),
+        compression.key: compression_condition(str(environment.catalog.resolve()), environment.endpoint_kinds()),
         evaluation.key: evaluation_condition(),
         promotion.key: promotion_condition(),
     }
     task_assets = [
         asset.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=conditions.get(spec.key)))
-        for asset in (dataset, prompt_version, optimization_run, evaluation, promotion)
+        for asset in (dataset, prompt_version, optimization_run, evaluation, compression, promotion)
     ]
     return dg.Definitions(
         assets=[*task_assets, experiment_report, call_log, evaluation_history, build_dbt_metrics(metrics)],
-        jobs=[ingest, optimize, evaluate, promote, full_loop, report_experiment, collect_metrics],
+        jobs=[ingest, optimize, evaluate, compress, promote, full_loop, report_experiment, collect_metrics],
         schedules=[daily_metrics],
         sensors=[catalog_files, live_experiments, automation_sensor(dg.AssetSelection.assets(*conditions))],
         resources=build_resources(environment, metrics),

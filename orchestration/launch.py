@@ -10,12 +10,14 @@ from typing import Any
 
 import dagster as dg
 
+from assets.compression.compression import compression
 from assets.datasets.dataset import dataset
 from assets.evaluations.evaluation import evaluation
 from assets.optimization.optimization_run import optimization_run
 from assets.partitions import tasks_partitions
 from assets.promotions.promotion import promotion
 from assets.prompts.prompt_version import prompt_version
+from jobs.compress import compress
 from jobs.full_loop import full_loop
 from orchestration.abandoned_runs import close_abandoned_runs, own_tags
 from orchestration.environments import Environment
@@ -38,7 +40,8 @@ def run_assets(
     """Materialize `selection` for `task`; what Dagster and others print goes to `<home>/cli-runs.log`.
 
     Args:
-        selection: asset names, all of the job `full_loop`; their order follows from their dependencies.
+        selection: asset names, all of the job `full_loop` or all of `compress`; their order follows from what depends
+            on what.
         verbose: print it instead.
 
     Raises:
@@ -48,7 +51,7 @@ def run_assets(
     started = time.monotonic()
     log = environment.home / LOG_FILE
     with _logged(None if verbose else log), open_instance(environment) as instance:
-        job = _job(environment)
+        job = _job(environment, selection)
         close_abandoned_runs(instance)
         instance.add_dynamic_partitions(str(tasks_partitions.name), [task])
         result = job.execute_in_process(
@@ -60,18 +63,19 @@ def run_assets(
         )
         if not result.success:
             raise _failure(result, log)
-        return _report(result, time.monotonic() - started)
+        return _report(result, job.name, time.monotonic() - started)
 
 
-def _job(environment: Environment) -> dg.JobDefinition:
+def _job(environment: Environment, selection: Sequence[str]) -> dg.JobDefinition:
     """The job of the code location, from the same parts, without those whose loading takes seconds (dbt)."""
+    name = compress.name if "compression" in selection else full_loop.name
     definitions = dg.Definitions(
-        assets=[dataset, prompt_version, optimization_run, evaluation, promotion],
-        jobs=[full_loop],
+        assets=[dataset, prompt_version, optimization_run, evaluation, compression, promotion],
+        jobs=[full_loop, compress],
         resources=build_task_resources(environment),
         executor=dg.in_process_executor,
     )
-    return definitions.resolve_job_def(full_loop.name)
+    return definitions.resolve_job_def(name)
 
 
 @contextmanager
@@ -83,7 +87,7 @@ def _logged(log: Path | None) -> Iterator[None]:
         yield
 
 
-def _report(result: dg.ExecuteInProcessResult, seconds: float) -> RunReport:
+def _report(result: dg.ExecuteInProcessResult, job: str, seconds: float) -> RunReport:
     made: list[str] = []
     metadata: dict[str, dict[str, Any]] = {}
     for event in result.get_asset_materialization_events():
@@ -95,7 +99,7 @@ def _report(result: dg.ExecuteInProcessResult, seconds: float) -> RunReport:
         CheckOutcome(check.asset_key.to_user_string(), check.check_name, check.passed, check.description or "")
         for check in result.get_asset_check_evaluations()
     )
-    return RunReport(result.run_id, full_loop.name, seconds, tuple(made), metadata, checks)
+    return RunReport(result.run_id, job, seconds, tuple(made), metadata, checks)
 
 
 def _plain(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, Any]:

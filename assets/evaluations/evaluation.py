@@ -1,6 +1,6 @@
 """The asset `evaluation`: candidates against production, in pairs, on the same rows, put to the gate."""
 
-import asyncio
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -12,6 +12,7 @@ from assets.evaluations.metadata import contest_metadata
 from assets.evaluations.report import write_report
 from assets.failures import clear_failures
 from assets.partitions import tasks_partitions
+from assets.presentation.rows_log import RowsLog
 from domain.dataset import DatasetVersion
 from domain.task import Task
 from resources.catalog_resource import CatalogResource
@@ -19,8 +20,8 @@ from resources.database.session import Database
 from resources.database_resource import DatabaseResource
 from resources.evaluation.decide import Contest, Decider
 from resources.evaluation.evaluate import EvaluationEngine
+from resources.llm.loop_thread import run_interruptibly
 from resources.llm_resource import LLMResource
-from resources.observability.progress import board
 from resources.storage.handles import DecisionHandle, OptimizationHandle, PromptHandle
 from resources.storage_io_manager import OPTIONAL
 from resources.storage_resource import StorageResource
@@ -59,7 +60,7 @@ def evaluation(
     with clear_failures(context), database.connect() as opened:
         task = catalog.catalog().get(context.partition_key).task
         contenders = find_contenders(opened, prompt_version, optimization_run)
-        contest = asyncio.run(_hold(context, task, dataset, contenders, opened, storage, llm))
+        contest = run_interruptibly(_hold(context, task, dataset, contenders, opened, storage, llm))
         checks = [
             gate_check(contest),
             problems_check(contest),
@@ -95,7 +96,7 @@ async def _hold(
             root=storage.path(),
             llm=client,
             clock=clock,
-            progress=board.report,
+            progress=RowsLog(context.log.info, time.monotonic),
         )
         decider = Decider(task, dataset, engine, database, clock)
         return await decider.run(contenders.production, contenders.candidates, contenders.references)

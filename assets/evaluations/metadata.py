@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from assets.presentation.charts import ScoreBar, score_chart
-from assets.presentation.tables import dollars, markdown_table, percent
+from assets.presentation.tables import dollars, markdown_table, percent, with_interval
 from domain.dataset import DatasetVersion
 from domain.identity import short_id
 from domain.statistics.family import FamilyMember
@@ -50,16 +50,15 @@ def contest_metadata(contest: Contest, dataset: DatasetVersion) -> dict[str, Any
     return metadata
 
 
-DEV_HEADER = ["candidate", "gain on dev", "95 % interval", "p (better)", "p, corrected for all candidates (Holm)"]
+DEV_HEADER = ["candidate", "gain on dev", "95 % interval", "p (better)", "p (Holm)"]
 SCORE_HEADER = [
     "prompt version",
     "split",
     "rows",
-    "score",
-    "95 % interval",
+    "score (95 %)",
     "problems",
     "cost / 1000 rows",
-    "median latency",
+    "latency",
 ]
 
 
@@ -84,11 +83,11 @@ def _score_rows(contest: Contest) -> list[list[Any]]:
 
 def _score_row(name: str, one: Evaluation) -> list[Any]:
     record = one.record
-    interval = f"{percent(record.score_low)} – {percent(record.score_high)}"
+    score = with_interval(record.score, record.score_low, record.score_high)
     per_thousand = f"${dollars(record.summary['cost_nano_usd']) / record.rows * 1000:.4f}"
     latency = f"{record.summary['latency_p50_s'] * 1000:.1f} ms"
     problems = problem_text(record.summary)
-    return [name, record.split, record.rows, percent(record.score), interval, problems, per_thousand, latency]
+    return [name, record.split, record.rows, score, problems, per_thousand, latency]
 
 
 def name_of(contest: Contest, prompt_version_id: str) -> str:
@@ -139,6 +138,8 @@ def _flips(production: Evaluation, winner: Evaluation) -> str:
         for before, after in pairs
         if before.score != after.score
     ]
+    if not rows:
+        return "No example changed sides."
     fields = list(production.examples[0].inputs)
     return markdown_table(["change", *fields, "expected", "production", "candidate"], rows[:FLIPPED_ROWS])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from upath import UPath
 
 from domain.dataset import DatasetVersion
+from domain.identity import short_id
 from resources.comparison.comparison import Comparison, Side, count
 from resources.comparison.page import FOLDER, write_page
 from resources.evaluation.decide import Contest
@@ -33,4 +34,4 @@ def write_report(contest: Contest, dataset: DatasetVersion, root: UPath) -> UPat
         figures=count(before.examples, after.examples),
         decision=contest.decision,
     )
-    return write_page(comparison, root / FOLDER / f"{contest.decision.id}.html")
+    return write_page(comparison, root / FOLDER / f"{short_id(contest.decision.id)}.html")

@@ -38,4 +38,5 @@ class LiveView:
 
 def _note(state: SearchState) -> str:
     best = "" if state.best is None else f", best {state.best:.1%} on dev"
-    return f"{state.candidates:,} candidates{best}, {nano_to_usd(state.spent_nano_usd):.4f} USD"
+    candidates = "1 candidate" if state.candidates == 1 else f"{state.candidates:,} candidates"
+    return f"{candidates}{best}, {nano_to_usd(state.spent_nano_usd):.4f} USD"

@@ -7,19 +7,19 @@ from typing import Any
 
 import dagster as dg
 
-from assets.presentation.charts import ScoreBar, scatter_chart, score_chart
-from assets.presentation.tables import dollars, markdown_table, percent
+from assets.presentation.charts import CostPoint, ScoreBar, scatter_chart, score_chart
+from assets.presentation.prompt_diffs import diff_block
+from assets.presentation.tables import dollars, markdown_table, percent, with_interval
 from assets.prompts.metadata import prompt_metadata
 from domain.identity import short_id
 from domain.optimization_plan import Range
-from domain.prompt_text import prompt_diff
 from resources.database.repositories.effort import RunEffort
 from resources.database.repositories.optimization_runs import OptimizationRunRecord
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.optimization.plan import ASSUMPTION, RunPlan
 
 SHOWN_CANDIDATES = 30
-SHOWN_DIFF_LINES = 400
+NOTHING_BETTER = "Nothing tried was better than the prompt it started from."
 
 
 def run_metadata(
@@ -37,25 +37,29 @@ def run_metadata(
     ranked = sorted(record.candidates, key=lambda one: -(one["dev_score"] or 0.0))
     metadata: dict[str, Any] = {
         "run_id": record.id,
-        "optimizer": record.optimizer,
         "stopped_early": record.stop_reason or "no",
         "result_version": result.version,
         "result_version_id": result.id,
         "improved_on_dev": result.id != parent.id,
+    }
+    if record.dev_score is not None:
+        metadata["dev_score"] = record.dev_score
+    metadata |= {
         "run_calls": effort.calls,
         "run_tokens": effort.input_tokens + effort.output_tokens,
         "run_cost_usd": dollars(effort.cost_nano_usd),
         "duration_s": round(duration, 3),
-        "plan": dg.MetadataValue.md(_plan_table(plan)),
         "candidates": dg.MetadataValue.md(_candidate_table(ranked, record.result_prompt_version_id)),
         "chart": dg.MetadataValue.md(_chart(ranked[:SHOWN_CANDIDATES], record.result_prompt_version_id)),
-        "diff": dg.MetadataValue.md(_diff(parent, result)),
-        **prompt_metadata(result.prompt),
     }
     if record.dev_score is not None:
-        metadata["dev_score"] = record.dev_score
-        metadata["score_vs_cost"] = dg.MetadataValue.md(_score_against_cost(ranked))
-    return metadata
+        metadata["score_vs_cost"] = dg.MetadataValue.md(_score_against_cost(record, ranked))
+    return metadata | {
+        "diff": dg.MetadataValue.md(diff_block(parent, result, NOTHING_BETTER)),
+        **prompt_metadata(result.prompt),
+        "plan": dg.MetadataValue.md(_plan_table(plan)),
+        "optimizer": record.optimizer,
+    }
 
 
 def _plan_table(plan: RunPlan) -> str:
@@ -106,22 +110,18 @@ def _chart(ranked: Sequence[dict[str, Any]], winner: str | None) -> str:
     return score_chart("Candidates by score on dev", bars)
 
 
-def _score_against_cost(ranked: Sequence[dict[str, Any]]) -> str:
+def _score_against_cost(record: OptimizationRunRecord, ranked: Sequence[dict[str, Any]]) -> str:
+    """All candidates; the winner and what the run started from by name, since the others lie close together."""
+    names = {record.prompt_version_id: "started from", record.result_prompt_version_id: "result"}
     points = [
-        (cost, one["dev_score"], f"{number} · {one['kind']}")
-        for number, one in enumerate(ranked, start=1)
+        CostPoint(
+            cost, one["dev_score"], names.get(one["prompt_version_id"], ""),
+            one["prompt_version_id"] == record.result_prompt_version_id,
+        )
+        for one in ranked
         if one["dev_score"] is not None and (cost := _usd_per_thousand(one)) is not None
-    ]
+    ]  # fmt: skip
     return scatter_chart("Score on dev against cost", points, "USD per 1,000 rows")
-
-
-def _diff(parent: PromptVersionRecord, result: PromptVersionRecord) -> str:
-    lines = prompt_diff(f"v{parent.version}", f"v{result.version}", parent.prompt, result.prompt)
-    if not lines:
-        return "Nothing tried was better than the prompt it started from."
-    more = [f"… and {len(lines) - SHOWN_DIFF_LINES} more lines"] if len(lines) > SHOWN_DIFF_LINES else []
-    body = "\n".join([*lines[:SHOWN_DIFF_LINES], *more])
-    return f"````diff\n{body}\n````"
 
 
 def _score(one: dict[str, Any]) -> str:
@@ -129,7 +129,7 @@ def _score(one: dict[str, Any]) -> str:
         return "not scored"
     if one.get("dev_low") is None:
         return percent(one["dev_score"])
-    return f"{percent(one['dev_score'])} ({percent(one['dev_low'])} – {percent(one['dev_high'])})"
+    return with_interval(one["dev_score"], one["dev_low"], one["dev_high"])
 
 
 def _per_thousand(one: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import dagster as dg
 from assets.failures import clear_failures
 from assets.optimization.live_view import LiveView
 from assets.optimization.metadata import run_metadata
+from assets.optimization.paused import told_when_paused
 from assets.partitions import tasks_partitions
 from domain.dataset import DatasetVersion
 from domain.identity import content_id
@@ -51,7 +52,8 @@ def optimization_run(
         plan = run.plan(storage.path(), llm.settings(task.caps(run.id)))
         context.log.info(plan.sentence())
         watch = LiveView(context.log.info, time.monotonic)
-        with CallMetadata(context):  # a finished run opens no core, and so has a cost of 0
+        # `CallMetadata` for finished runs: they open no core, and so have a cost of 0.
+        with told_when_paused(context, opened, run.id), CallMetadata(context):
             record = run.execute(
                 opened,
                 storage.path(),

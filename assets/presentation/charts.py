@@ -35,7 +35,7 @@ def score_chart(title: str, bars: Sequence[ScoreBar]) -> str:
     for position, bar in enumerate(reversed(bars)):
         color = HIGHLIGHT if bar.highlighted else INK
         axes.plot([bar.low, bar.high], [position, position], color=color, linewidth=2.5, solid_capstyle="round")
-        axes.plot([bar.mean], [position], "o", color=color, markersize=8)
+        axes.plot([bar.mean], [position], "o", color=color, markersize=8, clip_on=False)
         axes.annotate(f"{100 * bar.mean:.1f} %", (bar.mean, position), (0, 8), textcoords="offset points", ha="center")
     axes.set_yticks(range(len(bars)), [bar.label for bar in reversed(bars)])
     axes.set_ylim(-0.6, len(bars) - 0.2)
@@ -54,14 +54,27 @@ def count_chart(title: str, counts: dict[str, int]) -> str:
     return as_markdown(figure, title)
 
 
-def scatter_chart(title: str, points: Sequence[tuple[float, float, str]], x_label: str) -> str:
-    """Score (0..1) against a cost, one labelled point each; the best is highlighted."""
+@dataclass(frozen=True, slots=True)
+class CostPoint:
+    """One point of a scatter chart: a score in 0..1 and what it costs; only points with a label are named."""
+
+    cost: float
+    score: float
+    label: str = ""
+    highlighted: bool = False
+
+
+def scatter_chart(title: str, points: Sequence[CostPoint], x_label: str) -> str:
+    """Score against a cost, one point each."""
     figure, axes = canvas(height=3.2)
-    best = max((score for _, score, _ in points), default=0.0)
-    for cost, score, name in points:
-        axes.plot([cost], [score], "o", color=HIGHLIGHT if score == best else PALE, markersize=8)
-        if score == best:
-            axes.annotate(name, (cost, score), (6, 6), textcoords="offset points", fontsize=9)
+    axes.margins(0.06, 0.14)
+    for one in sorted(points, key=lambda one: one.highlighted):
+        axes.plot([one.cost], [one.score], "o", color=HIGHLIGHT if one.highlighted else PALE, markersize=8)
+    middle = (min(one.cost for one in points) + max(one.cost for one in points)) / 2 if points else 0.0
+    for one in points:
+        side, offset = ("right", -6) if one.cost > middle else ("left", 6)
+        place = (one.cost, one.score)
+        axes.annotate(one.label, place, (offset, 7), textcoords="offset points", fontsize=9, ha=side)
     axes.set_xlabel(x_label)
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     axes.set_title(title, loc="left", fontsize=11)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from domain.pricing import nano_to_usd
 
 MAX_CELL = 160
+_BREAKS = re.compile(r"[ \t\r\n\f\v\u2028\u2029]+")  # spaces that do not break are kept
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -26,10 +28,16 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
+def with_interval(mean: float, low: float, high: float) -> str:
+    """`32.6 % (20.9 – 47.0)`, with spaces that do not break: a page's tables are narrow."""
+    told = f"{percent(mean)} ({100 * low:.1f} –\N{WORD JOINER} {100 * high:.1f})"
+    return told.replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def _line(cells: Sequence[Any]) -> str:
     return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
 
 
 def _cell(value: Any) -> str:
-    text = " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
+    text = _BREAKS.sub(" ", str(value)).strip().replace("|", "\\|").replace("<", "&lt;")
     return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"

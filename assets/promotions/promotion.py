@@ -11,7 +11,7 @@ from domain.identity import short_id
 from resources.database.repositories import aliases
 from resources.database_resource import DatabaseResource
 from resources.evaluation.promote import PRODUCTION, decision_to_carry_out, hold_text, promote_decided
-from resources.storage.handles import DecisionHandle, PromotionHandle
+from resources.storage.handles import CompressionHandle, DecisionHandle, PromotionHandle
 from resources.storage_io_manager import OPTIONAL
 
 
@@ -19,20 +19,28 @@ from resources.storage_io_manager import OPTIONAL
     partitions_def=tasks_partitions,
     group_name="promotions",
     code_version="1",
-    ins={"evaluation": dg.AssetIn(metadata={OPTIONAL: True})},
+    ins={name: dg.AssetIn(metadata={OPTIONAL: True}) for name in ("evaluation", "compression")},
     description=(
         "Moves the alias `production` to the candidate where the recorded decision says promote: the newest one of an "
-        "evaluation, or of a live experiment with `promote: automatic`. It reads the decision again itself, so that "
-        "launching it alone cannot bypass the gate."
+        "evaluation, of a compression, or of a live experiment with `promote: automatic`. It reads the decision again "
+        "itself, so that launching it alone cannot bypass the gate."
     ),
 )
 def promotion(
-    context: dg.AssetExecutionContext, evaluation: DecisionHandle | None, database: DatabaseResource
+    context: dg.AssetExecutionContext,
+    evaluation: DecisionHandle | None,
+    compression: CompressionHandle | None,
+    database: DatabaseResource,
 ) -> dg.Output[PromotionHandle]:
     """Carry out one task's newest decision."""
     task = context.partition_key
     with clear_failures(context), database.connect() as opened:
-        decision_id = decision_to_carry_out(opened, task, evaluation.decision_id if evaluation else None)
+        decision_id = decision_to_carry_out(
+            opened,
+            task,
+            evaluation.decision_id if evaluation else None,
+            compression.decision_id if compression else None,
+        )
         outcome = promote_decided(opened, task, decision_id, datetime.now(UTC))
         with opened.session(read_only=True) as session:
             moves = aliases.history(session, task, PRODUCTION)[:10]

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from upath import UPath
 
 from resources.compression.run import Compression
 from resources.storage.atomic import write_atomically
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 INK, HIGHLIGHT, PALE = "#2b3a55", "#2a9d8f", "#a9b4c6"
 
 
 def draw_front(found: Compression, path: UPath) -> UPath:
-    """Write an SVG of all trials on dev with the front through the best of them; gives `path`.
+    """Write `front_figure` as an SVG; gives `path`.
 
     Raises:
         OSError: it cannot be written.
     """
+    figure = front_figure(found)
+    write_atomically(path, lambda stream: figure.savefig(stream, format="svg", facecolor="white"))
+    return path
+
+
+def front_figure(found: Compression) -> Figure:
+    """All trials on dev, score against cost, with the front through the best of them; the chosen one is the largest."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, 4.0), layout="constrained")
@@ -31,15 +43,15 @@ def draw_front(found: Compression, path: UPath) -> UPath:
         if on_front or position == 0:
             label = "production" if position == 0 else one.change
             place = (_cost(one.cost_nano_usd), 100 * one.score)
-            offset, side = ((-6, -12), "right") if position == 0 else ((6, -10), "left")
+            offset, side = ((0, 9), "center") if position == 0 else ((6, -11), "left")
             axes.annotate(label, place, offset, textcoords="offset points", fontsize=8, ha=side)
+    axes.margins(0.09, 0.1)
     axes.set_xlabel("cost of the dev split, USD")
     axes.set_ylabel("score on dev, %")
     axes.set_title("Quality against cost", loc="left", fontsize=11)
     for border in ("top", "right"):
         axes.spines[border].set_visible(False)
-    write_atomically(path, lambda stream: figure.savefig(stream, format="svg", facecolor="white"))
-    return path
+    return figure
 
 
 def _cost(nano_usd: int) -> float:

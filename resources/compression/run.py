@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy.orm import Session
 from upath import UPath
 
 from domain.compression import Variant, pareto_front, variants
 from domain.dataset import DatasetVersion, Split
-from domain.errors import PromptoryError, UnansweredError
+from domain.errors import UnansweredError
 from domain.identity import content_id
 from domain.pricing import usd_to_nano
 from domain.task import Task
@@ -22,10 +23,12 @@ from resources.database.session import Database
 from resources.evaluation.decide import Contest, Decider
 from resources.evaluation.evaluate import Evaluation, EvaluationEngine, EvaluationProgress
 from resources.llm import LLMClient
-from resources.optimization.run_optimization import other_scope_refused
+from resources.optimization.run_optimization import other_scope_refused, why_it_stopped
 
 COMPRESS = "compress"
 RUN_BUDGET = "run_budget"
+FINISHED = "finished"
+AS_IT_IS = "as it is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Compression:
     """What a compression found.
 
     Attributes:
+        production: what was compressed; the alias may point elsewhere by now.
         trials: production first.
         front: those of the trials that none beats in quality and cost together, the cheapest first.
         chosen: the cheapest that loses little enough on dev; None where there is none.
@@ -52,10 +56,18 @@ class Compression:
     """
 
     run: OptimizationRunRecord
+    production: PromptVersionRecord
     trials: tuple[Trial, ...]
     front: tuple[Trial, ...]
     chosen: PromptVersionRecord | None
     contest: Contest | None
+
+    @property
+    def nothing_chosen(self) -> str:
+        """Why nothing was put to the gate, where nothing was."""
+        if len(self.trials) == 1:
+            return "There is nothing to leave out of this prompt, and compress.models names no cheaper model."
+        return "No variant is cheaper enough without losing too much on dev."
 
 
 class CompressionRun:
@@ -87,8 +99,15 @@ class CompressionRun:
         llm: LLMClient,
         clock: Callable[[], datetime],
         progress: EvaluationProgress | None = None,
+        tell: Callable[[str], object] = str,
     ) -> Compression:
         """Try the variants on dev, choose, and ask the gate. Run again after a kill, it pays for nothing twice.
+
+        Whatever ends it early (a signal, a refused call, an error), the run is then paused: its record says why and how
+        far it came, and names the prompt version it would choose so far.
+
+        Args:
+            tell: takes a sentence about each variant once it is tried.
 
         Raises:
             UnansweredError: a call got no answer; running it again goes on from there.
@@ -98,65 +117,90 @@ class CompressionRun:
             task=self.task, dataset=self._dataset, database=database, root=root, llm=llm, clock=clock,
             progress=progress, run_id=self.id,
         )  # fmt: skip
+        record = self._start(database, clock)
+        trials: list[Trial] = []
+        try:
+            if record.status != FINISHED:
+                stop = await self._search(engine, llm, trials, tell)
+                record = self._finish(database, trials, stop, clock)
+            found = await self._ask_gate(database, engine, clock, record)
+        except BaseException as error:
+            self._pause(database, why_it_stopped(error), trials, clock)
+            raise
+        # A finished run makes no more calls: its used-up cap would only be a standing warning.
+        await llm.set_cap(f"run:{self.id}", None)
+        return found
+
+    def _start(self, database: Database, clock: Callable[[], datetime]) -> OptimizationRunRecord:
         with database.session() as session:
-            known = optimization_runs.start(
+            return optimization_runs.start(
                 session, self.id, task=self.task.name, prompt_version_id=self._production.id,
                 dataset_version_id=self._dataset.id, optimizer=self._spec, now=clock(),
             )  # fmt: skip
-        try:
-            record = known if known.status == "finished" else await self._search(database, engine, llm, clock)
-            return await self._ask_gate(database, engine, clock, record)
-        except PromptoryError as error:
-            with database.session() as session:
-                optimization_runs.pause(session, self.id, reason=str(error))
-            raise
 
     async def _search(
-        self, database: Database, engine: EvaluationEngine, llm: LLMClient, clock: Callable[[], datetime]
-    ) -> OptimizationRunRecord:
-        as_it_is = Variant(self._production.prompt, "as it is")
-        trials = [_trial(as_it_is, await engine.evaluate(as_it_is.prompt, Split.DEV))]
-        stop: str | None = None
-        for variant in self._variants:
+        self, engine: EvaluationEngine, llm: LLMClient, trials: list[Trial], tell: Callable[[str], object]
+    ) -> str | None:
+        """Add to `trials`, production first; why it ended before the last variant, None if it did not."""
+        in_all = len(self._variants) + 1
+        for variant in (Variant(self._production.prompt, AS_IT_IS), *self._variants):
             try:
                 seen = await engine.evaluate(variant.prompt, Split.DEV)
             except UnansweredError as error:
                 budgets = await llm.budgets()
-                if error.reason != "budget_exhausted" or other_scope_refused(budgets, f"run:{self.id}", self.task.name):
+                refused_elsewhere = other_scope_refused(budgets, f"run:{self.id}", self.task.name)
+                if error.reason != "budget_exhausted" or refused_elsewhere or not trials:
                     raise
-                stop = RUN_BUDGET
-                break
+                return RUN_BUDGET
             trials.append(_trial(variant, seen))
-        return self._record(database, trials, stop, clock)
+            tell(f"{len(trials)} of {in_all} tried. {_told(trials[-1], trials[0])}")
+        return None
 
-    def _record(
+    def _finish(
         self, database: Database, trials: Sequence[Trial], stop: str | None, clock: Callable[[], datetime]
     ) -> OptimizationRunRecord:
-        """Fix the result: the cheapest trial on the front that loses at most half the margin on dev, else production.
+        """Fix the result."""
+        now = clock()
+        with database.session() as session:
+            return optimization_runs.finish(session, self.id, self._result(session, trials, stop, now), now=now)
+
+    def _pause(self, database: Database, reason: str, trials: Sequence[Trial], clock: Callable[[], datetime]) -> None:
+        with database.session() as session:
+            if not trials:
+                optimization_runs.pause(session, self.id, reason=reason)
+                return
+            so_far = self._result(session, trials, None, clock())
+            best = prompt_versions.get(session, self.task.name, so_far.result_prompt_version_id)
+            trial = next(one for one in trials if one.prompt_version_id == best.id)
+            reached = f"Tried {len(trials)} of {len(self._variants) + 1}, best so far prompt version v{best.version}, "
+            reached += _told(trial, trials[0])
+            optimization_runs.pause(
+                session, self.id, reason=f"{reason} {reached} Run it again to go on.", so_far=so_far
+            )  # fmt: skip
+
+    def _result(self, session: Session, trials: Sequence[Trial], stop: str | None, now: datetime) -> RunResult:
+        """The cheapest trial on the front that loses at most half the margin on dev, else production.
 
         One that loses the whole margin on dev would be rejected on test nearly always, and cost a look.
         """
         production = trials[0]
-        ceiling = (1 - self.task.gate.min_saving) * production.cost_nano_usd
+        ceiling = min((1 - self.task.gate.min_saving) * production.cost_nano_usd, production.cost_nano_usd - 1)
         front = pareto_front(trials)
         fit = (one for one in front if one.score >= production.score - self.margin / 2 and one.cost_nano_usd <= ceiling)
         chosen = next(fit, production)
-        on_front = {one.prompt_version_id for one in front}
         by_id = {one.prompt.id: one.prompt for one in self._variants}
-        now = clock()
-        with database.session() as session:
-            if chosen.prompt_version_id in by_id:
-                prompt_versions.register(
-                    session, self.task.name, by_id[chosen.prompt_version_id], created_by=f"optimizer:{COMPRESS}",
-                    now=now, parent_id=self._production.id,
-                )  # fmt: skip
-            result = RunResult(
-                result_prompt_version_id=chosen.prompt_version_id,
-                dev_score=chosen.score,
-                candidates=tuple(_candidate(one, one.prompt_version_id in on_front) for one in trials),
-                stop_reason=stop,
-            )
-            return optimization_runs.finish(session, self.id, result, now=now)
+        if chosen.prompt_version_id in by_id:
+            prompt_versions.register(
+                session, self.task.name, by_id[chosen.prompt_version_id], created_by=f"optimizer:{COMPRESS}",
+                now=now, parent_id=self._production.id,
+            )  # fmt: skip
+        on_front = {one.prompt_version_id for one in front}
+        return RunResult(
+            result_prompt_version_id=chosen.prompt_version_id,
+            dev_score=chosen.score,
+            candidates=tuple(_candidate(one, one.prompt_version_id in on_front) for one in trials),
+            stop_reason=stop,
+        )
 
     async def _ask_gate(
         self,
@@ -165,15 +209,16 @@ class CompressionRun:
         clock: Callable[[], datetime],
         record: OptimizationRunRecord,
     ) -> Compression:
-        trials = tuple(_read(one) for one in record.candidates)
+        trials = trials_of(record)
         front = pareto_front(trials)
         result = record.result_prompt_version_id or self._production.id
         if result == self._production.id:
-            return Compression(record, trials, front, None, None)
+            return Compression(record, self._production, trials, front, None, None)
         with database.session(read_only=True) as session:
             chosen = prompt_versions.get(session, self.task.name, result)
         decider = Decider(self.task, self._dataset, engine, database, clock)
-        return Compression(record, trials, front, chosen, await decider.run(self._production, [chosen]))
+        contest = await decider.run(self._production, [chosen])
+        return Compression(record, self._production, trials, front, chosen, contest)
 
 
 def _trial(variant: Variant, seen: Evaluation) -> Trial:
@@ -185,6 +230,11 @@ def _trial(variant: Variant, seen: Evaluation) -> Trial:
         score=seen.record.score,
         cost_nano_usd=int(seen.record.summary["cost_nano_usd"]),
     )
+
+
+def _told(one: Trial, production: Trial) -> str:
+    share = "" if production.cost_nano_usd == 0 else f", {one.cost_nano_usd / production.cost_nano_usd:.0%} of the cost"
+    return f"`{one.change}`: {one.score:.1%} on dev{share}."
 
 
 def _candidate(one: Trial, on_front: bool) -> dict[str, Any]:
@@ -200,8 +250,12 @@ def _candidate(one: Trial, on_front: bool) -> dict[str, Any]:
     }
 
 
-def _read(one: dict[str, Any]) -> Trial:
-    return Trial(
-        one["prompt_version_id"], one["kind"], one["model"], one["demonstrations"], one["dev_score"],
-        one["cost_nano_usd"],
+def trials_of(record: OptimizationRunRecord) -> tuple[Trial, ...]:
+    """What a recorded compression tried, production first."""
+    return tuple(
+        Trial(
+            one["prompt_version_id"], one["kind"], one["model"], one["demonstrations"], one["dev_score"],
+            one["cost_nano_usd"],
+        )
+        for one in record.candidates
     )  # fmt: skip

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+GRACE_S = 60.0
 
 
 class DurableWriter(Generic[T]):
@@ -56,18 +57,36 @@ async def writing(put: Callable[[Sequence[T]], object]) -> AsyncIterator[Durable
 async def work_through(items: Iterable[T], work: Callable[[T], Awaitable[None]], concurrency: int) -> None:
     """Work on all items, `concurrency` at a time: the next is taken up when one is done with, its writing included.
 
+    When the caller is cancelled nothing more is taken up, and what is under way has `GRACE_S` seconds to end: it is
+    being paid for.
+
     Raises:
         BaseException: the first failure; what was under way then is cancelled.
     """
     queue = iter(items)
+    leaving = asyncio.Event()
 
     async def worker() -> None:
         for item in queue:
             await work(item)
+            if leaving.is_set():
+                return
 
+    crew = asyncio.ensure_future(_all_of(worker, concurrency))
+    try:
+        await asyncio.shield(crew)
+    except asyncio.CancelledError:
+        leaving.set()
+        await asyncio.wait({crew}, timeout=GRACE_S)
+        raise
+    finally:
+        crew.cancel()
+
+
+async def _all_of(worker: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(concurrency):
+            for _ in range(count):
                 group.create_task(worker())
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from failures

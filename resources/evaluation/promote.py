@@ -28,8 +28,10 @@ class Promotion:
     decision: GateDecisionRecord
 
 
-def decision_to_carry_out(database: Database, task: str, evaluated_id: str | None) -> str:
-    """The decision that promotion goes by: the evaluation's, or a newer promotion by a live experiment that may.
+def decision_to_carry_out(
+    database: Database, task: str, evaluated_id: str | None, compressed_id: str | None = None
+) -> str:
+    """The decision that promotion goes by: the evaluation's, or a newer promotion by a compression or an experiment.
 
     An experiment may promote by itself where it says `promote: automatic`; others are promoted by hand.
 
@@ -37,17 +39,23 @@ def decision_to_carry_out(database: Database, task: str, evaluated_id: str | Non
         NotFoundError: nothing of this task has been decided yet.
     """
     with database.session(read_only=True) as session:
-        live = gate_decisions.latest_of_experiments(session, task)
-        started = experiments.find(session, live.experiment) if live and live.experiment else None
-        evaluated = gate_decisions.find(session, evaluated_id) if evaluated_id else None
-    by_itself = started is not None and started.experiment.promote == "automatic"
-    if live is not None and live.verdict == "promote" and by_itself:
-        is_newest = evaluated is None or evaluated.created_at < live.created_at
-        if is_newest:
-            return live.id
-    if evaluated_id is None:
+        evaluated, compressed = (
+            gate_decisions.find(session, one) if one else None for one in (evaluated_id, compressed_id)
+        )
+        others = [one for one in (compressed, _live(session, task)) if one is not None and one.verdict == "promote"]
+    newest = max(others, key=lambda one: one.created_at, default=None)
+    if newest is not None and (evaluated is None or evaluated.created_at < newest.created_at):
+        return newest.id
+    decided = evaluated_id or compressed_id
+    if decided is None:
         raise NotFoundError(f"nothing of task {task!r} has been decided yet", mend=f"run `promptory evaluate {task}`.")
-    return evaluated_id
+    return decided
+
+
+def _live(session: Session, task: str) -> GateDecisionRecord | None:
+    live = gate_decisions.latest_of_experiments(session, task)
+    started = experiments.find(session, live.experiment) if live and live.experiment else None
+    return live if started is not None and started.experiment.promote == "automatic" else None
 
 
 def promote_decided(database: Database, task: str, decision_id: str, now: datetime) -> Promotion:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from resources.llm.client import LLMClient
+from resources.llm.loop_thread import loop_thread
 from resources.llm.opening import open_client
 from resources.llm.settings import CoreSettings
 from resources.llm.types import CallContext, Completion, Request
@@ -62,34 +62,17 @@ def open_client_sync(settings: CoreSettings, **options: Any) -> Iterator[SyncCli
         SchemaVersionError: it is on another schema.
         StateUnavailableError: the state store does not answer.
     """
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="promptory-llm", daemon=True)
-    thread.start()
     opened = open_client(settings, **options)
+    with loop_thread("promptory-llm") as loop:
 
-    def run(step: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(step, loop).result()
+        def run(step: Coroutine[Any, Any, T]) -> T:
+            return asyncio.run_coroutine_threadsafe(step, loop).result()
 
-    try:
         client = run(opened.__aenter__())
         try:
             yield SyncClient(client, loop)
         finally:
             run(opened.__aexit__(None, None, None))
-    finally:
-        run(_wind_up(loop))
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-async def _wind_up(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel the calls that other threads left behind, and end the loop's helper threads."""
-    left = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in left:
-        task.cancel()
-    await asyncio.gather(*left, return_exceptions=True)
-    await loop.shutdown_default_executor()
 
 
 async def _result_of(method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -86,7 +86,7 @@ class OptimizationRun:
                 # A finished run makes no more calls: its used-up cap would only be a standing warning.
                 llm.set_cap(f"run:{self.id}", None)
         except BaseException as error:
-            self._pause(database, _reason(error), so_far, clock)
+            self._pause(database, why_it_stopped(error), so_far, clock)
             raise
         return finished
 
@@ -176,7 +176,8 @@ class OptimizationRun:
         )
 
 
-def _reason(error: BaseException) -> str:
+def why_it_stopped(error: BaseException) -> str:
+    """A sentence for the record of a paused run."""
     if isinstance(error, PromptoryError):
         return str(error)
     # A signal reaches the run as an exception that is no `Exception`: KeyboardInterrupt, or Dagster's.

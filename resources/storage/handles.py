@@ -33,6 +33,22 @@ class OptimizationHandle(_Handle):
     reference_ids: tuple[str, ...] = ()
 
 
+class CompressionHandle(_Handle):
+    """A finished compression.
+
+    Attributes:
+        production_id: what it started from.
+        result_id: the cheaper version it chose; `production_id` where there was none.
+        decision_id: the gate's; None where nothing was put to the gate.
+    """
+
+    task: str
+    run_id: str
+    production_id: str
+    result_id: str
+    decision_id: str | None
+
+
 class DecisionHandle(_Handle):
     """A recorded gate decision."""
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import yaml
+from live.dagster_processes import dagster_running, wait_until
 
 from orchestration.environments import Environment
 from orchestration.instance import open_instance
@@ -22,26 +19,9 @@ from resources.database.session import open_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-ROOT = Path(__file__).parents[2]
-READY_S = 120.0
 REACTION_S = 150.0
 QUIET_S = 50.0
 COLOURS = {"red": ["rose", "brick", "cherry", "ruby"], "blue": ["sea", "sky", "sapphire", "denim"]}
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(1)
-    return False
 
 
 def write_rows(path: Path, first: int, last: int) -> None:
@@ -85,21 +65,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def dagster_server(home: Path) -> Iterator[Path]:
-    """All of Dagster's processes, killed afterwards; the path of their log."""
-    log = home / "dagster.log"
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml"), "-p", str(free_port())]
-    with log.open("w") as out:
-        server = subprocess.Popen(command, cwd=home, stdout=out, stderr=out, start_new_session=True)
-    try:
-        assert wait_until(lambda: "Serving dagster-webserver" in log.read_text(), READY_S), log.read_text()[-4000:]
-        yield log
-    finally:
-        os.killpg(server.pid, signal.SIGINT)
-        try:
-            server.wait(30)
-        finally:
-            subprocess.run(["pkill", "-KILL", "-f", str(home)], check=False)
+def dagster_log(home: Path) -> Iterator[Path]:
+    """All of Dagster's processes run meanwhile; the path of their log."""
+    with dagster_running(home) as server:
+        yield server.log
 
 
 def finished_runs() -> list[tuple[str, tuple[str, ...]]]:
@@ -133,14 +102,14 @@ def all_finished(count: int) -> bool:
     return len(runs) == count and all(status == dg.DagsterRunStatus.SUCCESS.value for status, _ in runs)
 
 
-def test_a_dropped_file_leads_to_a_decision_and_a_touch_to_nothing(home: Path, dagster_server: Path) -> None:
-    assert wait_until(lambda: all_finished(2), REACTION_S), (finished_runs(), dagster_server.read_text()[-4000:])
+def test_a_dropped_file_leads_to_a_decision_and_a_touch_to_nothing(home: Path, dagster_log: Path) -> None:
+    assert wait_until(lambda: all_finished(2), REACTION_S), (finished_runs(), dagster_log.read_text()[-4000:])
     downstream = ("evaluation", "optimization_run", "promotion")
     assert {assets for _, assets in finished_runs()} == {("dataset", "prompt_version"), downstream}
     assert (dataset_rows(), decisions()) == ([64], 1)
 
     write_rows(home / "home" / "landing" / "colours" / "more.csv", 8, 10)
-    assert wait_until(lambda: all_finished(4), REACTION_S), (finished_runs(), dagster_server.read_text()[-4000:])
+    assert wait_until(lambda: all_finished(4), REACTION_S), (finished_runs(), dagster_log.read_text()[-4000:])
     assert dataset_rows() == [64, 80]
     assert decisions() == 2
 

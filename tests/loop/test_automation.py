@@ -12,6 +12,7 @@ from loop.workplace import INGEST, TASK, Example, Workplace, task_values
 from orchestration.definitions import build_definitions
 
 DOWNSTREAM = ("optimization_run", "evaluation", "promotion")
+WATCHED = ("optimization_run", "evaluation", "compression", "promotion")
 
 
 class Daemon:
@@ -29,12 +30,12 @@ class Daemon:
         result = dg.evaluate_automation_conditions(
             defs=self._definitions,
             instance=self.instance,
-            asset_selection=dg.AssetSelection.assets(*DOWNSTREAM),
+            asset_selection=dg.AssetSelection.assets(*WATCHED),
             cursor=self._cursor,
         )
         self._cursor = result.cursor
         requested: dict[str, list[str]] = {}
-        for name in DOWNSTREAM:
+        for name in WATCHED:
             for task in result.get_requested_partitions(dg.AssetKey(name)):
                 requested.setdefault(str(task), []).append(name)
         return requested
@@ -224,4 +225,42 @@ def test_tasks_do_not_start_each_other(make_daemon: MakeDaemon) -> None:
     daemon.run("dataset", task="second")
 
     assert daemon.settle() == {"second": ["evaluation", "promotion"]}
+    assert daemon.tick() == {}
+
+
+def test_what_came_into_production_is_compressed_once_where_the_task_asks(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon(optimize="manual", compress={"start": "automatic"})
+    daemon.run(*INGEST)
+    assert daemon.settle() == {TASK: ["evaluation", "promotion"]}
+    assert daemon.settle() == {TASK: ["compression", "promotion"]}
+    assert [daemon.tick() for _ in range(3)] == [{}, {}, {}]
+
+    grow(daemon.place, 42)
+    daemon.run("dataset")
+    assert daemon.settle() == {TASK: ["evaluation", "promotion"]}
+    assert daemon.tick() == {}, "the same prompt is in production as before"
+    daemon.run("optimization_run")  # by hand
+    assert daemon.settle() == {TASK: ["evaluation", "promotion"]}
+
+
+def test_a_failed_compression_is_not_tried_again_and_again(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon(optimize="manual", compress={"start": "automatic"})
+    daemon.run(*INGEST)
+    daemon.settle()
+    assert daemon.tick() == {TASK: ["compression", "promotion"]}
+    running = daemon.start("compression", "promotion")
+    assert daemon.tick() == {}
+    daemon.instance.report_run_failed(running)
+
+    assert [daemon.tick() for _ in range(3)] == [{}, {}, {}]
+
+
+def test_a_task_switched_to_compress_by_itself_needs_no_reload(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon(optimize="manual")
+    daemon.run(*INGEST)
+    daemon.settle()
+    assert daemon.tick() == {}
+    daemon.place.write_task(task_values(optimize="manual", compress={"start": "automatic"}))
+
+    assert daemon.settle() == {TASK: ["compression", "promotion"]}
     assert daemon.tick() == {}

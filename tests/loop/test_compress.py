@@ -6,24 +6,22 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from loop.rich_production import NOW, ROWS, make_rich
 from loop.scripted_model import learns
-from loop.workplace import TARIFFS, TASK, Example, Workplace, over_http, task_values
+from loop.workplace import TARIFFS, TASK, Example, Workplace, task_values
 from servers.openai_server import Fault, OpenAIServer
 from upath import UPath
 
 from domain.dataset import Split, SplitFractions, assign_split
 from domain.errors import ProviderError
-from domain.prompt import Demonstration
 from resources.catalog.task_file import load_task
 from resources.compression.picture import draw_front
 from resources.compression.run import Compression, CompressionRun
 from resources.database.repositories import (
-    aliases,
     dataset_versions,
     gate_decisions,
     optimization_runs,
@@ -32,10 +30,7 @@ from resources.database.repositories import (
 from resources.evaluation.promote import PRODUCTION, promote_decided
 from resources.llm import open_client
 
-ROWS = 150
 IN_FLIGHT = 16
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-WASTEFUL = [Example(number) for number in range(10_000, 10_024)]
 
 
 @pytest.fixture
@@ -77,17 +72,7 @@ class Bench:
 
 @pytest.fixture
 def bench(make_workplace: Callable[..., Workplace], server: OpenAIServer) -> Bench:
-    place = make_workplace(ROWS, over_http(server, cache={"enabled": False}), model="openai/scripted")
-    place.run("dataset", "prompt_version")
-    with place.database() as database, database.session() as session:
-        authored = prompt_versions.get(session, TASK, PRODUCTION).prompt
-        shown = tuple(Demonstration(inputs={"text": one.text}, output=one.label) for one in WASTEFUL)
-        rich = authored.with_steps((authored.steps[0].model_copy(update={"demonstrations": shown}),))
-        made = prompt_versions.register(session, TASK, rich, created_by="test", now=NOW, parent_id=authored.id)
-        aliases.move(
-            session, TASK, PRODUCTION, made.id, expected_revision=1, moved_by="gate", reason="won", now=NOW, kind="gate"
-        )
-    return Bench(place)
+    return Bench(make_rich(make_workplace, server))
 
 
 def sealed() -> set[str]:

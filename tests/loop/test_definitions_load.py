@@ -107,7 +107,16 @@ def test_every_part_is_there(make_workplace: Callable[..., Workplace], with_dbt:
         "costs",
         "metrics",
     }
-    assert jobs == {"ingest", "optimize", "evaluate", "promote", "full_loop", "report_experiment", "collect_metrics"}
+    assert jobs == {
+        "ingest",
+        "optimize",
+        "evaluate",
+        "compress",
+        "promote",
+        "full_loop",
+        "report_experiment",
+        "collect_metrics",
+    }
     sensors = {sensor.name for sensor in definitions.sensors or ()}
     assert sensors == {"catalog_files", "live_experiments", "downstream_automation"}
     assert [schedule.name for schedule in definitions.schedules or ()] == ["daily_metrics"]

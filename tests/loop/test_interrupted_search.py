@@ -22,9 +22,11 @@ MakeWorkplace = Callable[..., Workplace]
 IN_TIME_S = 60
 
 
-def interrupt(place: Workplace, server: OpenAIServer, requests: int, number: signal.Signals) -> tuple[int, str]:
-    """Start `promptory optimize`, signal it after so many requests; its exit code and what it said."""
-    program = [sys.executable, "-c", "from orchestration.cli import main; main()", "optimize", TASK]
+def interrupt(
+    place: Workplace, server: OpenAIServer, requests: int, number: signal.Signals, command: str = "optimize"
+) -> tuple[int, str]:
+    """Start a command, signal it after so many requests; its exit code and what it said."""
+    program = [sys.executable, "-c", "from orchestration.cli import main; main()", command, TASK]
     process = subprocess.Popen(
         program, cwd=place.root, env=place.variables(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

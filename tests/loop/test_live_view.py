@@ -18,7 +18,7 @@ def test_a_line_at_each_new_best_and_else_every_fifteen_seconds() -> None:
             best = None if answers < 200 else 0.5 if answers < 700 else 0.75
             view(SearchState(answers, answers // 200, best, 2_000_000 * answers))
     assert [line.partition(" answers")[0] for line in lines] == ["200", "440", "680", "700", "940"]
-    assert lines[0] == "200 answers, 1 candidates, best 50.0% on dev, 0.4000 USD (new best)"
+    assert lines[0] == "200 answers, 1 candidate, best 50.0% on dev, 0.4000 USD (new best)"
     assert lines[1].endswith("0.8800 USD")
     assert len(shown) == 1_000
     assert shown[-1] == Progress("optimize", 1_000, None, "5 candidates, best 75.0% on dev, 2.0000 USD")

@@ -2,86 +2,98 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import asdict
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 from upath import UPath
 
-from domain.errors import NotFoundError
+from domain.compression import pareto_front
+from domain.identity import short_id
 from orchestration.cli.figures import dollars, named, percent
-from orchestration.cli.opening import current_database, open_catalog
-from orchestration.cli.progress_bars import progress_bars
+from orchestration.cli.opening import current_database
 from orchestration.cli.screen import emit, table
+from orchestration.cli.views.effort import Effort
+from orchestration.cli.views.runs import INGEST, run, with_progress
 from orchestration.environments import Environment
+from orchestration.run_report import RunFailedError
 from resources.comparison.page import FOLDER
-from resources.compression.picture import draw_front
-from resources.compression.run import Compression, CompressionRun
-from resources.database.repositories import dataset_versions, prompt_versions
-from resources.database.session import Database
-from resources.evaluation.promote import PRODUCTION, Promotion, promote_decided
-from resources.llm import open_client
-from resources.observability.progress import board
+from resources.compression.run import Trial, trials_of
+from resources.database.repositories import gate_decisions, optimization_runs, prompt_versions
+from resources.database.repositories.gate_decisions import GateDecisionRecord
+from resources.database.repositories.optimization_runs import OptimizationRunRecord
+from resources.database.repositories.prompt_versions import PromptVersionRecord
 
 
-def compressed(task: str, as_json: bool) -> None:
-    """Compress, ask the gate, carry its decision out."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A compression as recorded; `chosen` and `decision` are None where nothing was worth the gate."""
+
+    record: OptimizationRunRecord
+    trials: tuple[Trial, ...]
+    chosen: PromptVersionRecord | None
+    decision: GateDecisionRecord | None
+    promoted: bool
+    outcome: str | None
+    nothing_chosen: str
+    picture: str
+
+
+def compressed(task: str, as_json: bool, verbose: bool) -> None:
+    """Compress, ask the gate, carry its decision out: the assets that the UI shows, run here."""
     environment = Environment.read()
-    root = UPath(environment.storage_root)
-    with current_database(environment) as database:
-        run = _planned(environment, database, task)
-        with progress_bars(shown=not as_json):
-            found = asyncio.run(_execute(environment, database, root, run))
-        outcome = None
-        if found.contest is not None:
-            outcome = promote_decided(database, task, found.contest.decision.id, datetime.now(UTC))
-    picture = draw_front(found, root / FOLDER / f"{run.id}.svg")
-    value = {**_values(found, outcome), "picture": str(picture)}
-    emit(as_json, value, lambda console: _show(console, found, outcome, str(picture)))
+    run(environment, task, INGEST, as_json=as_json, verbose=verbose)
+    try:
+        report, effort = run(environment, task, ("compression",), as_json=as_json, verbose=verbose)
+    except RunFailedError as error:
+        raise with_progress(environment, task, error) if error.interrupted else error from None
+    told = report.metadata["compression"]
+    outcome: dict[str, Any] = {}
+    if told["verdict"] == "promote":
+        promotion, _ = run(environment, task, ("promotion",), as_json=as_json, verbose=verbose)
+        outcome = promotion.metadata["promotion"]
+    found = _read(environment, task, told, outcome)
+    emit(as_json, _values(found, effort), lambda console: _show(console, found, effort))
 
 
-def _planned(environment: Environment, database: Database, task_name: str) -> CompressionRun:
-    task = open_catalog(environment).get(task_name).task
-    with database.session(read_only=True) as session:
-        production = prompt_versions.get(session, task_name, PRODUCTION)
-        dataset = dataset_versions.latest(session, task_name)
-    if dataset is None:
-        raise NotFoundError(
-            f"task {task_name!r} has no dataset version yet", mend=f"run `promptory ingest {task_name}` first."
-        )
-    return CompressionRun(task, production, dataset)
+def _read(environment: Environment, task: str, told: dict[str, Any], outcome: dict[str, Any]) -> _Found:
+    decision_id = told.get("decision_id")
+    with current_database(environment) as database, database.session(read_only=True) as session:
+        record = optimization_runs.get(session, str(told["run_id"]))
+        decision = gate_decisions.get(session, str(decision_id)) if decision_id else None
+        chosen = prompt_versions.get(session, task, str(told["result_version_id"])) if decision else None
+    return _Found(
+        record=record,
+        trials=trials_of(record),
+        chosen=chosen,
+        decision=decision,
+        promoted=bool(outcome.get("moved")),
+        outcome=outcome.get("reason"),
+        nothing_chosen=str(told["reason"]),
+        picture=str(UPath(environment.storage_root) / FOLDER / f"{short_id(record.id)}.svg"),
+    )
 
 
-async def _execute(environment: Environment, database: Database, root: UPath, run: CompressionRun) -> Compression:
-    settings = environment.core_settings()
-    caps = {**run.task.caps(run.id), **settings.budgets}
-    async with open_client(settings.model_copy(update={"budgets": caps})) as client:
-        found = await run.execute(database, root, client, lambda: datetime.now(UTC), board.report)
-        # A finished run makes no more calls: its used-up cap would only be a standing warning.
-        await client.set_cap(f"run:{run.id}", None)
-        return found
-
-
-def _values(found: Compression, outcome: Promotion | None) -> dict[str, Any]:
-    decision = found.contest.decision if found.contest else None
-    front = {one.prompt_version_id for one in found.front}
+def _values(found: _Found, effort: Effort) -> dict[str, Any]:
+    decision, chosen = found.decision, found.chosen
+    front = {one.prompt_version_id for one in pareto_front(found.trials)}
     return {
-        "task": found.run.task,
-        "run_id": found.run.id,
-        "stop_reason": found.run.stop_reason,
+        "task": found.record.task,
+        "run_id": found.record.id,
+        "stop_reason": found.record.stop_reason,
         "trials": [{**asdict(one), "on_front": one.prompt_version_id in front} for one in found.trials],
-        "chosen": {"version": found.chosen.version, "id": found.chosen.id} if found.chosen else None,
+        "chosen": {"version": chosen.version, "id": chosen.id} if chosen else None,
         "decision": {"id": decision.id, "verdict": decision.verdict, "reason": decision.reason} if decision else None,
-        "promoted": outcome.moved if outcome else False,
-        "outcome": outcome.reason if outcome else None,
+        "promoted": found.promoted,
+        "outcome": found.outcome,
+        "picture": found.picture,
+        "effort": effort.values(),
     }
 
 
-def _show(console: Console, found: Compression, outcome: Promotion | None, picture: str) -> None:
-    front = {one.prompt_version_id for one in found.front}
+def _show(console: Console, found: _Found, effort: Effort) -> None:
+    front = {one.prompt_version_id for one in pareto_front(found.trials)}
     chosen = found.chosen.id if found.chosen else None
     dearest = found.trials[0].cost_nano_usd or 1
     rows = [
@@ -98,11 +110,12 @@ def _show(console: Console, found: Compression, outcome: Promotion | None, pictu
     ]
     columns = ["variant", "model", "examples", "score on dev", "cost of dev", "of production's", "on the front"]
     console.print(table("Variants on dev", columns, rows, right=columns[2:6]))
-    if found.run.stop_reason:
+    if found.record.stop_reason:
         console.print(Text("The run's own cap (budget.run_usd) cut the search short.", style="yellow"))
-    if found.chosen is None or found.contest is None:
-        console.print("No variant is cheaper enough without losing too much on dev; test was not looked at.")
+    if found.chosen is None or found.decision is None:
+        console.print(f"{found.nothing_chosen} Test was not looked at.")
     else:
-        console.print(f"Chosen: {named(found.chosen)}. Gate: {found.contest.decision.verdict}", markup=False)
-        console.print(f"  {outcome.reason if outcome else found.contest.decision.reason}", markup=False)
-    console.print(f"Picture: {picture}", soft_wrap=True)
+        console.print(f"Chosen: {named(found.chosen)}. Gate: {found.decision.verdict}", markup=False)
+        console.print(f"  {found.outcome or found.decision.reason}", markup=False)
+    console.print(f"Picture: {found.picture}", soft_wrap=True)
+    effort.show(console)

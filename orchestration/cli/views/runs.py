@@ -66,7 +66,7 @@ def optimized(task: str, as_json: bool, verbose: bool) -> None:
     try:
         report, effort = run(environment, task, OPTIMIZE, as_json=as_json, verbose=verbose)
     except RunFailedError as error:
-        raise _with_progress(environment, task, error) if error.interrupted else error from None
+        raise with_progress(environment, task, error) if error.interrupted else error from None
     dataset, prompt = _versions(environment, task, report)
     with current_database(environment) as database, database.session(read_only=True) as session:
         done = optimization_runs.get(session, str(report.metadata["optimization_run"]["run_id"]))
@@ -91,7 +91,7 @@ def optimized(task: str, as_json: bool, verbose: bool) -> None:
     emit(as_json, value, show)
 
 
-def _with_progress(environment: Environment, task: str, error: RunFailedError) -> RunFailedError:
+def with_progress(environment: Environment, task: str, error: RunFailedError) -> RunFailedError:
     """The error of an interrupted search, with how far it came."""
     with current_database(environment) as database, database.session(read_only=True) as session:
         newest = next(iter(optimization_runs.list_optimization_runs(session, task, status="paused", limit=1)), None)
