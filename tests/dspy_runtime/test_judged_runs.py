@@ -216,6 +216,20 @@ def test_a_judge_that_gives_no_grade_ends_the_run_and_scores_nothing() -> None:
     assert not [request for request, context in again.judging if context.row_id == "dev-3"], "that is paid for"
 
 
+@pytest.mark.parametrize("spec", SEARCHES, ids=lambda spec: spec.kind)
+def test_no_optimizer_swallows_a_judge_that_gives_no_grade(spec: OptimizerSpec) -> None:
+    class LosesItsTongue(Judged):
+        def text(self, request: Request) -> str:
+            lost = request.model == SPEC.model and len(self.judging) > 16
+            return "…" if lost else super().text(request)
+
+    model = LosesItsTongue()
+    with pytest.raises(EvaluatorError, match="no readable grade"):
+        run(spec, model, evaluator=SPEC)
+    # 3 tries in each thread, and what others still asked until they were told.
+    assert len(model.judging) <= 16 + 6 * THREADS
+
+
 def test_a_judge_that_finds_its_words_is_heard() -> None:
     def stammers(request: Request, again: int) -> str:
         return grade(request) if again > 1 else "Well…"
