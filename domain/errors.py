@@ -135,6 +135,10 @@ FAULT_RULES: dict[FaultClass, FaultRule] = {
 }
 
 
+# The provider refuses this very request: another one may well be answered.
+FAULTS_OF_ONE_REQUEST = frozenset({FaultClass.REFUSED, FaultClass.INVALID_REQUEST})
+
+
 class ProviderError(PromptoryError):
     """One attempt failed at the provider.
 

@@ -66,6 +66,17 @@ def row_fields(spec: Rubric, inputs: Mapping[str, str], expected: Any) -> dict[s
     return {name: _inert(text) for name, text in fields.items()}
 
 
+def graded_fields(
+    spec: JudgeSpec, inputs: Mapping[str, str], expected: Any, contract: OutputContract, answer: str
+) -> dict[str, str]:
+    """All that fills the template of `grading_prompt` for one answer, which meets `contract`.
+
+    Raises:
+        OutputParseError: the contract asks for reasoning first, and no final part follows it.
+    """
+    return {**row_fields(spec, inputs, expected), "answer": judged_text(contract, answer)}
+
+
 def judged_text(contract: OutputContract, answer: str) -> str:
     """What a judge sees of an answer: its final part, where the contract asks for reasoning first.
 

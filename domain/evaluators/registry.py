@@ -36,8 +36,6 @@ from domain.evaluators.text_similarity import TextSimilarity
 from domain.evaluators.token_f1 import TokenF1
 
 OFFLINE = "offline"
-JUDGE_AS_METRIC = "a judge cannot yet be an optimizer's metric"
-JUDGE_AS_METRIC_MEND = "put it second, after an evaluator that needs no model, or leave the optimizer out."
 
 
 def build_evaluator(spec: BuiltInSpec, contract: OutputContract) -> Evaluator:
@@ -103,16 +101,6 @@ def check_judge_model(model: str, kinds: Mapping[str, str], field: str) -> None:
     what = "reads demonstrations only and can judge nothing" if kind == OFFLINE else "has no known provider"
     known = ", ".join(f"{name}/…" for name, kind in sorted(kinds.items()) if kind != OFFLINE)
     raise InputError(f"the judge's model {model} {what}", field=field, mend=f"write one of {known}.")
-
-
-def check_metric(specs: Sequence[EvaluatorSpec]) -> None:
-    """Refuse a metric that an optimizer cannot ask.
-
-    Raises:
-        InputError: the first evaluator is a judge.
-    """
-    if isinstance(specs[0], JudgeSpec):
-        raise InputError(JUDGE_AS_METRIC, field="evaluators", mend=JUDGE_AS_METRIC_MEND)
 
 
 def check_expected(specs: Sequence[EvaluatorSpec], contract: OutputContract, expected: Any) -> None:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from domain.errors import InputError
 from domain.evaluators.judge_spec import JudgeSpec
-from domain.evaluators.registry import check_evaluators, check_judge_model, check_metric
+from domain.evaluators.registry import check_evaluators, check_judge_model
 from domain.optimization import MiproV2Spec, check_optimizer
 from domain.rendering import check_templates
 from domain.task import Task
@@ -51,7 +51,6 @@ def _check_parts(task: Task, kinds: Kinds) -> None:
     check_evaluators(task.evaluators, prompt.steps[-1].output)
     _check_judges(task, kinds)
     if task.optimizer is not None:
-        check_metric(task.evaluators)
         optimizer = task.optimizer
         if isinstance(optimizer, MiproV2Spec) and optimizer.proposal_model is not None:
             writes = _by_kind(optimizer.proposal_model, kinds, "optimizer.proposal_model")

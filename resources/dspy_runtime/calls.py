@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, fields, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
+from domain.errors import FAULTS_OF_ONE_REQUEST, ProviderError
 from domain.identity import content_id
+from domain.prompt import PromptVersion
 from resources.dspy_runtime.halting import OptimizationHalted
 from resources.dspy_runtime.journal import Answer, Journal
 from resources.llm.types import CallContext, Completion, Request
 
+JUDGING = "judge"
 DRAWS_PER_ROLLOUT = 1_000
 PROPOSAL_MAX_OUTPUT_TOKENS = 4_096
 
@@ -51,18 +54,19 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class TaskCall:
-    """Whose prompt asks, for which row: lineage of a task predictor's call."""
+    """Whose prompt asks, for which row: lineage of a task predictor's call, or of a judge's about its answer."""
 
-    prompt_version_id: str
+    prompt: PromptVersion
     row_id: str | None
     step: str
+    purpose: Literal["optimize", "judge"] = "optimize"
 
 
 class Watcher(Protocol):
     """Told about answers and money, from any thread."""
 
     def answered(self, answer: Answer, task: TaskCall | None) -> None:
-        """An answer was given: of the journal or of the core, to a task predictor or (None) to an optimizer's own."""
+        """An answer was given: of the journal or of the core, about a row or (None) to an optimizer's own predictor."""
         ...
 
     def paid(self, nano_usd: int) -> None:
@@ -88,7 +92,7 @@ class RunCalls:
 
     def answer(self, request: Request, draw: Draw, task: TaskCall | None) -> Answer:
         """The journalled answer: `text`, `model`, `call_id`, `finish_reason`, the token counts and `cost_nano_usd`,
-        which is what it cost when it was made.
+        which is what it cost when it was made. Where a judge's provider refused the request, `refused` says why.
 
         Raises:
             OptimizationHalted: there is none, or there was none for an earlier call.
@@ -135,10 +139,12 @@ class RunCalls:
     def _ask(self, request: Request, task: TaskCall | None) -> Answer:
         if self._journal.stop_reason is not None:
             raise OptimizationHalted(self._journal.stop_reason)
-        context = self._context
-        if task is not None:
-            context = replace(context, prompt_version_id=task.prompt_version_id, row_id=task.row_id, step=task.step)
-        completion = self._completer(request, context)
+        try:
+            completion = self._completer(request, self._context_of(task))
+        except ProviderError as error:
+            if task is None or task.purpose != JUDGING or error.fault not in FAULTS_OF_ONE_REQUEST:
+                raise
+            return _refusal(request, error)
         self._watcher.paid(completion.cost_nano_usd)
         return {
             "text": _valid_text(completion.text),
@@ -149,6 +155,34 @@ class RunCalls:
             "output_tokens": completion.usage.output_tokens,
             "cost_nano_usd": completion.origin_cost_nano_usd,
         }
+
+    def _context_of(self, task: TaskCall | None) -> CallContext:
+        if task is None:
+            return self._context
+        self._journal.keep_prompt(task.prompt)
+        family = JUDGING if task.purpose == JUDGING else self._context.prompt_family
+        return replace(
+            self._context,
+            purpose=task.purpose,
+            prompt_family=family,
+            prompt_version_id=task.prompt.id,
+            row_id=task.row_id,
+            step=task.step,
+        )
+
+
+def _refusal(request: Request, error: ProviderError) -> Answer:
+    """What is kept of a request the provider refused: asked again, it would refuse again."""
+    return {
+        "text": "",
+        "refused": error.problem,
+        "model": request.model,
+        "call_id": "",
+        "finish_reason": "refusal",
+        "input_tokens": 0,
+        "output_tokens": 0,
+        "cost_nano_usd": 0,
+    }
 
 
 def _key(request: Request, draw: Draw) -> str:

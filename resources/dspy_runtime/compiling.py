@@ -18,6 +18,7 @@ from resources.dspy_runtime.optimizers.baseline import score_baseline, score_on_
 from resources.dspy_runtime.optimizers.registry import compile_program
 from resources.dspy_runtime.optimizers.setting import Setting
 from resources.dspy_runtime.program import program_from_prompt, prompt_from_program
+from resources.dspy_runtime.row_scores import row_scores
 from resources.dspy_runtime.scoreboard import ScoreBoard
 
 
@@ -45,7 +46,7 @@ def _compile_stage(
     program = program_from_prompt(start)
     plan = program.plan
     plan.row_ids = _row_ids(plan.fields.rows, (*material.train, *material.dev))
-    metric = RowMetric(material.evaluator, plan, board)
+    metric = RowMetric(row_scores(material.evaluator, start, calls), plan, board)
     task = task_lm(calls, start)
     setting = Setting(
         program=program,

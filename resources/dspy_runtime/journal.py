@@ -7,8 +7,17 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol
 
+from domain.prompt import PromptVersion
+
 STOP_KEY = "stop"
+PROMPT_KEY = "prompt:"
+KEY_LENGTH = 64  # of the column; what an id loses by that is not missed
 Answer = dict[str, Any]
+
+
+def prompt_key(version_id: str) -> str:
+    """Where the journal of a run keeps a prompt version that it asked."""
+    return f"{PROMPT_KEY}{version_id}"[:KEY_LENGTH]
 
 
 class JournalStore(Protocol):
@@ -35,6 +44,9 @@ class Journal:
         self._run_id = run_id
         self._answers = store.load_all(run_id)
         self._stop = self._answers.pop(STOP_KEY, None)
+        self._prompts = {key for key in self._answers if key.startswith(PROMPT_KEY)}
+        for key in self._prompts:
+            del self._answers[key]
         self._flights: dict[str, Future[Answer]] = {}
         self._lock = threading.Lock()
 
@@ -47,6 +59,19 @@ class Journal:
         """Cut the run short for good: run again, it gets no answer beyond those it has."""
         self._stop = {"reason": reason}
         self._store.put(self._run_id, STOP_KEY, self._stop)
+
+    def keep_prompt(self, prompt: PromptVersion) -> None:
+        """Keep the text of a prompt before it is first asked, so that its calls lead to it: most are never registered.
+
+        Raises:
+            DatabaseUnavailableError: it cannot be written.
+        """
+        key = prompt_key(prompt.id)
+        with self._lock:
+            if key in self._prompts:
+                return
+            self._prompts.add(key)
+        self._store.put(self._run_id, key, prompt.content())
 
     def answer(self, key: str, ask: Callable[[], Answer]) -> Answer:
         """The answer under `key`; the first to want it asks, and keeps it before anybody sees it.

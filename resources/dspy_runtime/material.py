@@ -8,6 +8,7 @@ from typing import Self
 
 from domain.dataset import Row
 from domain.errors import InputError
+from domain.evaluators.judge_spec import JudgeSpec
 from domain.evaluators.score import Evaluator
 from domain.optimization import (
     GepaSpec,
@@ -31,7 +32,7 @@ class Material:
     train: Sequence[Row]
     dev: Sequence[Row]
     spec: OptimizerSpec
-    evaluator: Evaluator
+    evaluator: Evaluator | JudgeSpec
 
     @classmethod
     def checked(
@@ -40,7 +41,7 @@ class Material:
         train: Sequence[Row],
         dev: Sequence[Row],
         spec: OptimizerSpec,
-        evaluator: Evaluator,
+        evaluator: Evaluator | JudgeSpec,
     ) -> Self:
         """The material, its dev rows cut to what the optimizer scores on.
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from domain.dataset import Row
 from domain.evaluators.feedback import feedback
-from domain.evaluators.score import Evaluator
 from resources.dspy_runtime.dspy_import import dspy
 from resources.dspy_runtime.halting import halting
 from resources.dspy_runtime.program import ProgramPlan, StepPrediction
 from resources.dspy_runtime.references import labelled_demonstration
+from resources.dspy_runtime.row_scores import Given, RowScores
 from resources.dspy_runtime.scoreboard import ScoreBoard
 
 FULL_SCORE = 1.0
@@ -23,8 +23,8 @@ class RowMetric:
     Expected values stay on this side: dev examples carry none into DSPy, train examples one as a perfect answer.
     """
 
-    def __init__(self, evaluator: Evaluator, plan: ProgramPlan, board: ScoreBoard) -> None:
-        self._evaluator = evaluator
+    def __init__(self, scores: RowScores, plan: ProgramPlan, board: ScoreBoard) -> None:
+        self._scores = scores
         self._plan = plan
         self._board = board
         self._rows: dict[int, Row] = {}
@@ -53,9 +53,7 @@ class RowMetric:
         teaches the other half, too.
         """
         with halting():
-            text = prediction[self._plan.fields.label]
-            row = self._rows[id(example)]
-            score = self._evaluator.score(row.output, text, row.inputs).value
+            score = self._scores.score(self._given(example, prediction)).value
             if trace is not None:
                 return score >= FULL_SCORE and prediction.broken is None
             number = self._dev_numbers.get(id(example))
@@ -72,13 +70,17 @@ class RowMetric:
         with halting():
             if id(example) in self._dev_numbers:
                 raise AssertionError("feedback gives the expected answer away, and a dev row's must stay unknown")
-            row, text = self._rows[id(example)], prediction[self._plan.fields.label]
-            score = self._evaluator.score(row.output, text)
-            expected = labelled_demonstration(self._plan.prompt.steps[-1], row).output
-            said = feedback(score, expected=expected, given=text)
-            if prediction.broken is not None and text == "":
+            given = self._given(example, prediction)
+            score = self._scores.score(given)
+            expected = labelled_demonstration(self._plan.prompt.steps[-1], given.row).output
+            said = feedback(score, expected=expected, given=given.text)
+            if prediction.broken is not None and given.text == "":
                 said += f"\nThe step {prediction.broken} answered against its contract, so no later step was asked."
             return dspy.Prediction(score=score.value, feedback=said)
+
+    def _given(self, example: dspy.Example, prediction: StepPrediction) -> Given:
+        text = prediction[self._plan.fields.label]
+        return Given(self._rows[id(example)], text, prediction.version, prediction.broken)
 
     def _example(self, row: Row, label: dict[str, str]) -> dspy.Example:
         names = self._plan.fields.rows

@@ -96,7 +96,7 @@ class _Steps(dspy.Module):
         last = self.plan.fields.steps[-1]
         for predict, fields in zip(self.steps, self.plan.fields.steps, strict=True):
             given = {name: values[name] for name in fields.inputs.values() if name in values}
-            with task_call(TaskCall(version.id, row_id, fields.step.name)):
+            with task_call(TaskCall(version, row_id, fields.step.name)):
                 text = cast(str, predict(**given)[fields.output])
             try:
                 values[fields.output] = step_value(fields.step.output, text)

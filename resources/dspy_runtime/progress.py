@@ -47,8 +47,8 @@ class ProgressReport:
 
     def answered(self, answer: Answer, task: TaskCall | None) -> None:
         """One more answer, of the journal or of the core."""
-        if self._board is not None and task is not None:
-            self._board.charge(task.prompt_version_id, task.row_id, task.step, answer["cost_nano_usd"])
+        if self._board is not None and task is not None and task.purpose == "optimize":
+            self._board.charge(task.prompt.id, task.row_id, task.step, answer["cost_nano_usd"])
         with self._lock:
             self.calls += 1
             self._report()

@@ -10,10 +10,11 @@ from domain.contracts import TextContract
 from domain.dataset import Row
 from domain.evaluators.annotations import human_grade
 from domain.evaluators.judge_prompt import grading_prompt
+from domain.evaluators.judge_score import read_grades
 from domain.evaluators.judge_spec import CalibrationSpec, JudgeSpec
 from domain.statistics.agreement import Agreement, agreement
 from resources.evaluation.effort import Effort
-from resources.evaluation.grading import grading_subject, read_grades
+from resources.evaluation.grading import grading_subject, judgements_of
 from resources.evaluation.judge import Judge, Progress
 
 
@@ -40,7 +41,7 @@ async def calibrate(
     )
     pairs: list[tuple[int, int]] = []
     for input_id, subject in subjects.items():
-        grades, _, _ = read_grades(spec, judged, subject.id)
+        grades, _ = read_grades(spec, judgements_of(spec, judged, subject.id))
         theirs = people[input_id]
         if grades and theirs is not None:
             pairs.append((theirs, round(fmean(grade.grade for grade in grades))))

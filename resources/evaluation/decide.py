@@ -100,12 +100,12 @@ class Decider:
         """
         rivals = list({record.id: record for record in candidates if record.id != production.id}.values())
         dev = {record.id: await self._engine.evaluate(record.prompt, Split.DEV) for record in (production, *rivals)}
+        test = {production.id: await self._engine.evaluate(production.prompt, Split.TEST)}
         held = self._held()
-        settled = None if held else self._settled(production, rivals, dev)
+        settled = None if held else self._settled(production, rivals, dev, test[production.id])
         if settled is not None:
             return await self._show_settled(settled, production, rivals, dev, references)
         winner = min(rivals, key=lambda record: (-dev[record.id].record.score, record.version), default=None)
-        test = {production.id: await self._engine.evaluate(production.prompt, Split.TEST)}
         seen = await self._on_test(references)
         compared = Effort()
         if winner is None:
@@ -124,9 +124,16 @@ class Decider:
             return aliases.hold(session, self._task.name, PRODUCTION)
 
     def _settled(
-        self, production: PromptVersionRecord, rivals: list[PromptVersionRecord], dev: dict[str, Evaluation]
+        self,
+        production: PromptVersionRecord,
+        rivals: list[PromptVersionRecord],
+        dev: dict[str, Evaluation],
+        on_test: Evaluation,
     ) -> GateDecisionRecord | None:
         """The decision that put `production` there on this very dataset, where no rival has since done better on dev.
+
+        It must rest on the very evaluation of production that is made now, `on_test`: under edited evaluators the
+        question is another one.
 
         Without it, evaluating again after a promotion would put the old production up as a candidate and spend another
         look at test on a question that is answered.
@@ -136,6 +143,8 @@ class Decider:
             carried_out = last.decision_id if last and last.kind == "gate" else None
             decision = gate_decisions.find(session, carried_out) if carried_out else None
         if decision is None or decision.dataset_version_id != self._dataset.id:
+            return None
+        if decision.candidate_evaluation_id != on_test.record.id:
             return None
         if decision.candidate_id != production.id or decision.production_id not in {record.id for record in rivals}:
             return None

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.contracts import OutputContract
-from domain.errors import InputError
-from domain.evaluators.judge_spec import JudgeSpec
 from domain.evaluators.python_function import PythonFunction
-from domain.evaluators.registry import JUDGE_AS_METRIC, JUDGE_AS_METRIC_MEND, build_evaluator
+from domain.evaluators.registry import build_evaluator
 from domain.evaluators.score import Evaluator
-from domain.evaluators.specs import EvaluatorSpec, PythonSpec
+from domain.evaluators.specs import BuiltInSpec, EvaluatorSpec, PythonSpec
 from resources.evaluation.python_functions import load_function, source_sha256
 
 
@@ -23,14 +21,12 @@ class OpenedEvaluator:
     identity: dict[str, Any]
 
 
-def open_evaluator(spec: EvaluatorSpec, contract: OutputContract) -> OpenedEvaluator:
-    """The evaluator `spec` names, reading answers by `contract`; a function is imported now.
+def open_evaluator(spec: BuiltInSpec | PythonSpec, contract: OutputContract) -> OpenedEvaluator:
+    """The evaluator `spec` names, reading answers by `contract`; a function is imported now. A judge is none: it asks.
 
     Raises:
-        InputError: the two do not fit, there is no such function, or it is a judge, which needs more than an answer.
+        InputError: the two do not fit, or there is no such function.
     """
-    if isinstance(spec, JudgeSpec):
-        raise InputError(JUDGE_AS_METRIC, field="evaluators", mend=JUDGE_AS_METRIC_MEND)
     if isinstance(spec, PythonSpec):
         loaded = load_function(spec.path)
         return OpenedEvaluator(PythonFunction(spec, contract, loaded.function), _identity(spec, loaded.source_sha256))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from domain.dataset import Row
-from domain.errors import FaultClass, ProviderError
+from domain.errors import FAULTS_OF_ONE_REQUEST, ProviderError
 from domain.identity import content_id
 from domain.prompt import PromptVersion
 from domain.rendering import StepRenderer
@@ -21,9 +21,6 @@ from resources.llm.types import CallContext, Completion
 
 PURPOSE = "judge"
 Progress = Callable[[int, int], None]
-
-# The model refuses this very request: asking for the next row may well succeed.
-_FAULTS_OF_ONE_ROW = frozenset({FaultClass.REFUSED, FaultClass.INVALID_REQUEST})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +97,18 @@ class Judge:
         missing = [key for key in wanted if key not in stored]
         step = prompt.steps[0]
         renderer = StepRenderer(step)
+        # At temperature 0 there is one draw, which an optimizer may have made a moment ago.
+        drawn = prompt.parameters.temperature > 0
 
         async with writing(self._store.put_many) as writer:
 
             async def ask(key: tuple[str, int]) -> None:
                 subject = by_id[key[0]]
-                request = build_request(prompt, renderer.render(subject.fields), sample=key[1])
+                request = build_request(prompt, renderer.render(subject.fields), sample=key[1] if drawn else None)
                 try:
                     completion = await self._llm.complete(request, self._context_of(subject, name))
                 except ProviderError as error:
-                    if error.fault not in _FAULTS_OF_ONE_ROW:
+                    if error.fault not in FAULTS_OF_ONE_REQUEST:
                         raise
                     result.refused[key] = error.problem
                 else:

@@ -9,12 +9,14 @@ from upath import UPath
 
 from domain.dataset import DatasetVersion, Row, Split
 from domain.errors import NotFoundError
-from resources.database.repositories import dataset_versions, ledger, optimization_runs, prompt_versions
+from domain.prompt import PromptVersion
+from resources.database.repositories import dataset_versions, journal, ledger, optimization_runs, prompt_versions
 from resources.database.repositories.call_references import resolve_call_id
 from resources.database.repositories.ledger import AttemptRecord, CallRecord
 from resources.database.repositories.optimization_runs import OptimizationRunRecord
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.database.session import Database
+from resources.dspy_runtime.journal import prompt_key
 from resources.lineage.demonstrations import ShownRow, rows_shown
 from resources.storage.datasets import DatasetStore
 
@@ -45,6 +47,7 @@ class PromptOrigin:
     Attributes:
         version_id: as the call says.
         record: None for a candidate of a run that was tried and not kept as a version.
+        tried: the content of such a candidate, as its run's journal has it; None where there is a record.
         run: the optimization run that made (or tried) it; None for one that a person wrote.
         role: `result`, `reference` or `candidate` of that run.
         trained_on: the run's dataset version; None where there is no run, or the version is another database's.
@@ -53,6 +56,7 @@ class PromptOrigin:
 
     version_id: str
     record: PromptVersionRecord | None
+    tried: PromptVersion | None
     run: OptimizationRunRecord | None
     role: str | None
     trained_on: DatasetVersion | None
@@ -122,11 +126,18 @@ class _Tracer:
             return None
         record = prompt_versions.find(self._session, task, version_id)
         run = self._run(task, version_id, call.run_id if record is None else None)
-        if record is None:
-            self._missing.append("The prompt is a candidate that its run tried and did not keep as a version.")
+        tried = self._tried(run, version_id) if record is None else None
         trained_on = self._dataset(task, run.dataset_version_id) if run else None
-        shown = self._shown(record, trained_on) if record and trained_on else ()
-        return PromptOrigin(version_id, record, run, run.role_of(version_id) if run else None, trained_on, shown)
+        content = record.prompt if record else tried
+        shown = self._shown(content, trained_on) if content and trained_on else ()
+        return PromptOrigin(version_id, record, tried, run, run.role_of(version_id) if run else None, trained_on, shown)
+
+    def _tried(self, run: OptimizationRunRecord | None, version_id: str) -> PromptVersion | None:
+        content = journal.find(self._session, run.id, prompt_key(version_id)) if run else None
+        if content is None:
+            self._missing.append("The prompt was not kept as a version, and no run's journal has its text.")
+            return None
+        return PromptVersion.from_content(content)
 
     def _run(self, task: str, version_id: str, tried_in: str | None) -> OptimizationRunRecord | None:
         """The oldest run that made the version; for one nobody kept, the run the call itself belongs to."""
@@ -142,15 +153,15 @@ class _Tracer:
             self._missing.append(f"Dataset version {version_id[:12]} is not registered in this database.")
         return found
 
-    def _shown(self, record: PromptVersionRecord, trained_on: DatasetVersion) -> tuple[ShownRow, ...]:
-        if not any(step.demonstrations for step in record.prompt.steps):
+    def _shown(self, prompt: PromptVersion, trained_on: DatasetVersion) -> tuple[ShownRow, ...]:
+        if not any(step.demonstrations for step in prompt.steps):
             return ()
         try:
             rows = self._store.read(trained_on, [Split.TRAIN, Split.DEV])
         except NotFoundError as error:
             self._missing.append(str(error))
             return ()
-        return tuple(rows_shown(record.prompt, rows))
+        return tuple(rows_shown(prompt, rows))
 
     def _row(self, dataset: DatasetVersion | None, row_id: str | None) -> Row | None:
         if dataset is None or row_id is None:

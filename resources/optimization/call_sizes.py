@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from domain.dataset import Row
+from domain.evaluators.judge_prompt import grading_prompt, row_fields
+from domain.evaluators.judge_spec import JudgeSpec
 from domain.optimization_plan import Range, StageCalls
 from domain.parsing import format_output
 from domain.prompt import Demonstration, PromptStep, PromptVersion
@@ -26,6 +28,7 @@ FRAME_BYTES = 12_000
 FEEDBACK_BYTES = 2_500
 EXPECTED_WRITTEN_TOKENS = 250
 EXPECTED_REASONING_TOKENS = 120
+EXPECTED_JUDGEMENT_TOKENS = 60
 _ESCAPED = 2
 
 
@@ -42,6 +45,7 @@ class RowSizes:
 
     def __init__(self, prompt: PromptVersion, rows: Sequence[Row]) -> None:
         self._prompt = prompt
+        self.rows = rows
         self.longest = max(rows, key=_input_bytes)
         self.median = sorted(rows, key=_input_bytes)[len(rows) // 2]
         answers = [len(format_output(prompt.steps[-1].output, row.output).encode()) for row in rows]
@@ -82,6 +86,24 @@ def proposal_call(prompt: PromptVersion, stage: StageCalls, sizes: RowSizes) -> 
     most = FRAME_BYTES + _ESCAPED * (own + stage.rows_shown * row_most + texts * written)
     usual = FRAME_BYTES // 2 + own + stage.rows_shown * row_usual + stage.texts_shown * usual_text // 2
     return CallSize(Range(usual // BYTES_PER_TOKEN, most), Range(EXPECTED_WRITTEN_TOKENS, PROPOSAL_MAX_OUTPUT_TOKENS))
+
+
+def judge_call(spec: JudgeSpec, sizes: RowSizes) -> CallSize:
+    """A call of the judge about an answer; texts that grow because tags in them are made inert are not."""
+    shown = sorted((row_fields(spec, row.inputs, row.output) for row in sizes.rows), key=_field_bytes)
+    usual = _judge_bytes(spec, {**shown[len(shown) // 2], "answer": "x" * sizes.mean_answer})
+    most = _judge_bytes(spec, {**shown[-1], "answer": "x" * sizes.generated})
+    limit = spec.parameters.max_output_tokens
+    return CallSize(Range(usual // BYTES_PER_TOKEN, most), Range(min(limit, EXPECTED_JUDGEMENT_TOKENS), limit))
+
+
+def _judge_bytes(spec: JudgeSpec, fields: dict[str, str]) -> int:
+    judge = grading_prompt(spec)
+    return byte_token_bound(build_request(judge, StepRenderer(judge.steps[0]).render(fields)))
+
+
+def _field_bytes(fields: dict[str, str]) -> int:
+    return sum(len(text.encode()) for text in fields.values())
 
 
 def _input_bytes(row: Row) -> int:

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from domain.contracts import ChoiceContract
 from domain.dataset import Row
+from domain.evaluators.judge_spec import JudgeSpec
+from domain.evaluators.specs import EvaluatorSpec
 from domain.optimization import OptimizerSpec, proposal_model, stages_of
 from domain.optimization_plan import Range, StageCalls, planned_stages
 from domain.pricing import Usage, cost_nano_usd, nano_to_usd, reserve_nano_usd, usd_to_nano
 from domain.prompt import PromptVersion
 from domain.task import Task
+from resources.dspy_runtime.row_scores import JUDGE_ROUNDS
 from resources.llm.prices import PriceBook
 from resources.llm.settings import CoreSettings
-from resources.optimization.call_sizes import CallSize, RowSizes, proposal_call, task_call
+from resources.optimization.call_sizes import CallSize, RowSizes, judge_call, proposal_call, task_call
 
 ASSUMPTION = (
     "Expected: every second answer to a train row is right, a third of GEPA's instructions are worth a full scoring, "
     "the writing model keeps to its format, four bytes a token, texts of mean length. At most: no answer is right, "
-    "every proposal is asked for twice, and every call is the longest there can be. Repeated questions are paid once."
+    "every proposal is asked for twice, every judgement three times, and every call is the longest there can be. "
+    "Repeated questions are paid once."
 )
+
+# So many different labels the candidates of a run give one row, as expected.
+LABELS_PER_ROW = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +37,8 @@ class PlanLine:
     """One kind of calls of one stage.
 
     Attributes:
-        purpose: `task` (the prompt's own steps) or `proposals` (instructions being written).
+        purpose: `task` (the prompt's own steps), `judge` (a judge that is the metric) or `proposals` (instructions
+            being written).
         cost: nano-USD of all of them; None for a model without a price.
     """
 
@@ -125,8 +135,9 @@ def plan_run(
     dev: Sequence[Row],
     prices: PriceBook,
     caps_nano_usd: dict[str, int],
+    metric: EvaluatorSpec,
 ) -> RunPlan:
-    """The plan of a run of `optimizer` on these rows.
+    """The plan of a run of `optimizer` on these rows; where `metric` is a judge, its calls are part of it.
 
     Raises:
         InputError: a row's expected answer does not meet the output contract.
@@ -141,6 +152,9 @@ def plan_run(
         learned = _inherited(learned, stage)
         if stage.task.at_most:
             lines.append(_line(learned, "task", prompt.model, learned.task, task_call(prompt, learned, sizes), prices))
+            if isinstance(metric, JudgeSpec):
+                judged = _judge_calls(prompt, metric, learned.task, len(sizes.rows))
+                lines.append(_line(learned, "judge", metric.model, judged, judge_call(metric, sizes), prices))
         writer = proposal_model(spec, prompt.model)
         if writer is not None:
             size = proposal_call(prompt, learned, sizes)
@@ -156,6 +170,15 @@ def binding_caps(task: Task, settings: CoreSettings) -> dict[str, int]:
     if task.budget.total_usd is not None:
         caps.setdefault(f"task:{task.name}", usd_to_nano(task.budget.total_usd))
     return caps
+
+
+def _judge_calls(prompt: PromptVersion, spec: JudgeSpec, task: Range, rows: int) -> Range:
+    """For every row answered, and asked for again where it cannot be read; expected is one for every new answer."""
+    steps, contract = len(prompt.steps), prompt.steps[-1].output
+    expected = math.ceil(task.expected / steps)
+    if isinstance(contract, ChoiceContract):
+        expected = min(expected, rows * LABELS_PER_ROW)
+    return Range(expected, task.at_most // steps * JUDGE_ROUNDS) * spec.samples
 
 
 def _inherited(before: StageCalls, stage: StageCalls) -> StageCalls:

@@ -12,6 +12,8 @@ from upath import UPath
 
 from domain.dataset import DatasetVersion
 from domain.errors import InputError, PromptoryError
+from domain.evaluators.judge_spec import JudgeSpec
+from domain.evaluators.score import Evaluator
 from domain.optimization import OptimizerSpec, optimization_run_id
 from domain.pricing import usd_to_nano
 from domain.prompt import PromptVersion
@@ -98,9 +100,8 @@ class OptimizationRun:
             InputError: a row's expected answer does not meet the output contract.
         """
         rows, prices = TrainingRows(DatasetStore(root), self._dataset), price_book(settings)
-        return plan_run(
-            self._prompt.prompt, self._spec, rows.train, rows.dev, prices, binding_caps(self._task, settings)
-        )
+        caps = binding_caps(self._task, settings)
+        return plan_run(self._prompt.prompt, self._spec, rows.train, rows.dev, prices, caps, self._task.metric)
 
     def _start(self, database: Database, clock: Callable[[], datetime]) -> OptimizationRunRecord:
         with database.session() as session:
@@ -125,17 +126,12 @@ class OptimizationRun:
     ) -> OptimizationResult:
         rows = TrainingRows(DatasetStore(root), self._dataset)
         prompt = self._prompt.prompt
-        metric = open_evaluator(self._task.metric, prompt.steps[-1].output)
-        if metric.identity != self._metric:
-            raise InputError(
-                "the metric's source changed while the run was being planned", field="evaluators", mend="run it again."
-            )
         return optimize(
             prompt,
             rows.train,
             rows.dev,
             self._spec,
-            metric.evaluator,
+            self._open_metric(),
             llm.complete,
             StoredJournal(database, clock),
             run_id=self.id,
@@ -147,6 +143,18 @@ class OptimizationRun:
             progress=progress,
             tell=tell,
         )
+
+    def _open_metric(self) -> Evaluator | JudgeSpec:
+        """The metric; a judge needs no opening."""
+        spec = self._task.metric
+        if isinstance(spec, JudgeSpec):
+            return spec
+        opened = open_evaluator(spec, self._prompt.prompt.steps[-1].output)
+        if opened.identity != self._metric:
+            raise InputError(
+                "the metric's source changed while the run was being planned", field="evaluators", mend="run it again."
+            )
+        return opened.evaluator
 
     def _record(
         self, database: Database, result: OptimizationResult, clock: Callable[[], datetime]

@@ -105,14 +105,10 @@ def test_the_built_in_reader_under_another_name_writes_no_instructions_either(sp
         load_task(write_task(proposing), {"reader": "offline"})
 
 
-def test_a_judge_may_be_the_metric_of_the_gate_and_not_of_an_optimizer(spec: dict, write_task: Write) -> None:
-    judged = changed(changed(spec, "evaluators", [JUDGE]), "optimizer", {"kind": "labeled_few_shot"})
-    with pytest.raises(InputError, match="a judge cannot yet be an optimizer's metric") as caught:
-        load_task(write_task(judged))
-    assert "put it second" in (caught.value.mend or "")
-    second = changed(judged, "evaluators", [{"kind": "exact_match"}, JUDGE])
-    assert load_task(write_task(second)).metric.kind == "exact_match"
-    assert load_task(write_task(changed(judged, "optimizer", None))).metric.kind == "judge"
+def test_a_judge_may_be_the_metric_of_the_gate_and_of_an_optimizer(spec: dict, write_task: Write) -> None:
+    judged = changed(spec, "evaluators", [JUDGE])
+    for one in (judged, changed(judged, "optimizer", {"kind": "gepa", "proposal_model": "openai/gpt-4o"})):
+        assert load_task(write_task(one)).metric.kind == "judge"
 
 
 def test_the_line_is_the_one_at_fault(spec: dict, write_task: Write) -> None:

@@ -52,6 +52,21 @@ def test_an_answer_is_followed_to_its_rows_and_a_row_to_its_answers(looped):
     assert back["row"]["expected"] == evaluated["expected"]
 
 
+def test_a_call_of_a_candidate_that_was_dropped_leads_to_its_text(looped):
+    kept = {one["id"] for one in looped.run("prompt", "list", "tickets", "--json").value["versions"]}
+    made = looped.run("trace", "row", "tickets", _row_of("dev", looped), "--json").value["calls"]
+    dropped = next(one for one in made if one["purpose"] == "optimize" and one["prompt_version_id"] not in kept)
+
+    call = looped.run("trace", "call", dropped["call_id"], "--json").value
+    assert call["prompt"]["version"] is None
+    assert call["missing"] == []
+    step = call["prompt"]["tried"]["steps"][0]
+    assert len(step["demonstrations"]) == len(call["prompt"]["demonstrations"]) > 0
+    said = " ".join(looped.run("trace", "call", dropped["call_id"]).out.split())
+    assert "tried and not kept" in said
+    assert step["system_prompt"].split("\n")[0] in said
+
+
 def _row_of(split: str, place) -> str:
     (snapshot,) = (place.root / "home" / "storage" / "datasets").glob("*.parquet")
     return pq.read_table(snapshot, filters=[("split", "==", split)])["row_id"][0].as_py()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from database.lineage_rows import ROWS, RUN, History, store_history
+from database.lineage_rows import NOW, ROWS, RUN, History, store_history
 from upath import UPath
 
 from domain.errors import InputError, NotFoundError
+from resources.database.repositories import journal
 from resources.database.session import Database
+from resources.dspy_runtime.journal import prompt_key
 from resources.lineage.call_trace import trace_call
 
 FIRST = "1" * 32
@@ -74,7 +76,19 @@ def test_a_prompt_nobody_kept_leads_to_the_run_that_tried_it(history: History, v
     assert found.prompt.record is None
     assert found.prompt.run is not None
     assert (found.prompt.run.id, found.prompt.role, found.prompt.trained_on) == (RUN, role, history.first)
-    assert "did not keep" in found.missing[0]
+    assert "no run's journal has its text" in found.missing[0]
+
+
+def test_a_prompt_nobody_kept_is_shown_as_its_run_asked_it(history: History):
+    step = history.learned.steps[0].model_copy(update={"system_prompt": "Try this."})
+    tried = history.learned.with_steps((step,))
+    with history.database.session() as session:
+        journal.put_many(session, RUN, {prompt_key(tried.id): tried.content()}, now=NOW)
+    history.call(FIRST, "settled", prompt_version_id=tried.id, run_id=RUN, dataset_version_id=history.first.id)
+    found = follow(history, FIRST)
+    assert found.prompt is not None
+    assert (found.prompt.record, found.prompt.tried, found.missing) == (None, tried, ())
+    assert [one.row_id for one in found.prompt.demonstrations] == ["row-0001", "row-0002", None]
 
 
 def test_a_call_without_prompt_or_row_leads_to_its_money(history: History):

@@ -37,6 +37,7 @@ from resources.dspy_runtime.dspy_import import dspy
 from resources.dspy_runtime.halting import OptimizationHalted
 from resources.dspy_runtime.metric import RowMetric
 from resources.dspy_runtime.program import ProgramPlan, StepPrediction
+from resources.dspy_runtime.row_scores import EvaluatorScores
 from resources.dspy_runtime.scoreboard import ScoreBoard
 from resources.llm.types import Request
 
@@ -217,7 +218,7 @@ def test_an_allowance_that_the_first_scoring_uses_up_is_refused() -> None:
 def test_a_dev_rows_expected_answer_is_never_put_into_words() -> None:
     prompt = ticket_prompt()
     plan = ProgramPlan(prompt)
-    rows_metric = RowMetric(metric(), plan, ScoreBoard(["dev-0"], lambda: None))
+    rows_metric = RowMetric(EvaluatorScores(metric()), plan, ScoreBoard(["dev-0"], lambda: None))
     train, dev = (make_rows(split, 1) for split in (Split.TRAIN, Split.DEV))
     [seen], [hidden] = rows_metric.train_examples(train), rows_metric.dev_examples(dev)
     given = StepPrediction(plan.fields.label, "postage", prompt, None)

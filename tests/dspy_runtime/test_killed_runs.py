@@ -54,9 +54,11 @@ def kill_at_request(bench: Workbench, server: OpenAIServer, number: int, delay_s
     return True
 
 
-def check_kills_change_nothing(spec: OptimizerSpec, folder: Path, kills: int, seed: int) -> None:
+def check_kills_change_nothing(
+    spec: OptimizerSpec, folder: Path, kills: int, seed: int, *, judged: bool = False
+) -> None:
     with OpenAIServer(behaviour=answers, tariffs=TARIFFS) as server:
-        whole = Workbench(folder / "whole", server.base_url, with_writer(spec), cache=False).set_up()
+        whole = Workbench(folder / "whole", server.base_url, with_writer(spec), cache=False, judged=judged).set_up()
         cap = f"{2 * nano_to_usd(whole_cost(whole, server)):f}"
         needed = Counter(server.bodies)
         whole = replace(whole, folder=folder / "capped", cap=cap).set_up()

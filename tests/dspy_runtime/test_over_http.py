@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from dspy_runtime.scripted import SEARCHES
-from dspy_runtime.workbench import TARIFFS, TASK, Workbench, answers, asks_for_instructions
+from dspy_runtime.workbench import TARIFFS, TASK, Workbench, answers, purpose_of
 from servers.openai_server import OpenAIServer
 
 from domain.dataset import Split
@@ -45,8 +45,8 @@ class Whole:
     told: list[SearchState] = field(default_factory=list)
 
 
-def run_whole(spec: OptimizerSpec, folder: Path, server: OpenAIServer) -> Whole:
-    bench = Workbench(folder, server.base_url, with_writer(spec)).set_up()
+def run_whole(spec: OptimizerSpec, folder: Path, server: OpenAIServer, *, judged: bool = False) -> Whole:
+    bench = Workbench(folder, server.base_url, with_writer(spec), judged=judged).set_up()
     plan = bench.run(lambda run, settings, _: run.plan(bench.storage, settings))
     assert server.bodies == []
     told: list[SearchState] = []
@@ -73,10 +73,10 @@ def test_a_run_keeps_to_its_plan_its_rows_and_its_cap(spec: OptimizerSpec, tmp_p
 def check_plan(whole: Whole) -> None:
     """Calls, tokens and dollars of each kind are at most as planned, and in all near the expected."""
     plan, server = whole.plan, whole.server
-    written = [asks_for_instructions(body) for body in server.requests]
-    for purpose, wanted in (("task", False), ("proposals", True)):
+    purposes = [purpose_of(body) for body in server.requests]
+    for purpose in ("task", "proposals", "judge"):
         lines = [line for line in plan.lines if line.purpose == purpose]
-        billed = [line for line, proposal in zip(server.invoice, written, strict=True) if proposal is wanted]
+        billed = [line for line, its in zip(server.invoice, purposes, strict=True) if its == purpose]
         assert len(billed) <= sum(line.calls.at_most for line in lines)
         most_in = max((line.size.input_tokens.at_most for line in lines), default=0)
         assert max((line.input_tokens for line in billed), default=0) <= most_in

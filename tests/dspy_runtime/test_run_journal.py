@@ -7,16 +7,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from dspy_runtime.scripted import MemoryJournal, completion
+from dspy_runtime.scripted import SEARCHES, MemoryJournal, ScriptedModel, completion, run
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.message import Message
+from domain.prompt import PromptVersion
 from resources.database import schema
 from resources.database.session import open_database
 from resources.dspy_runtime.calls import Draw, RunCalls
 from resources.dspy_runtime.halting import OptimizationHalted
-from resources.dspy_runtime.journal import Journal
+from resources.dspy_runtime.journal import PROMPT_KEY, Journal, prompt_key
 from resources.dspy_runtime.progress import ProgressReport
 from resources.dspy_runtime.stored_journal import StoredJournal
 from resources.llm.types import CallContext, Request
@@ -127,3 +128,17 @@ def test_the_database_keeps_it(tmp_path: Path) -> None:
     reopened = open_database(url)
     assert StoredJournal(reopened, lambda: datetime(2026, 1, 2, tzinfo=UTC)).load_all("run") == {"key": answer}
     reopened.dispose()
+
+
+def test_every_prompt_that_was_asked_is_kept_once() -> None:
+    journal = MemoryJournal()
+    model = ScriptedModel()
+    result = run(SEARCHES[1], model, journal)
+    kept = {key: value for key, value in journal.answers.items() if key.startswith(PROMPT_KEY)}
+    asked = {context.prompt_version_id for context in model.contexts}
+    assert {PromptVersion.from_content(value).id for value in kept.values()} == asked
+    assert all(prompt_key(PromptVersion.from_content(value).id) == key for key, value in kept.items())
+    assert len(asked) > len(result.candidates), "some were only tried on train rows"
+    again = ScriptedModel()
+    assert run(SEARCHES[1], again, journal).best.id == result.best.id
+    assert again.requests == []

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 from dspy_runtime.scripted import LABELS, WORDS, ScriptedModel, is_proposal, label_of
+from evaluation.scripted_judge import part
 from pydantic import TypeAdapter
 from servers.billing import Tariff
 from upath import UPath
@@ -39,8 +40,14 @@ from resources.storage.datasets import DatasetStore
 
 TASK = "tickets"
 # The writer is cheap: the reserve of one proposal, 4,096 tokens of answer, must be small beside half a run's cost.
-PRICES = {"scripted": ("0.40", "1.60"), "writer": ("0.03", "0.05")}
+PRICES = {"scripted": ("0.40", "1.60"), "writer": ("0.03", "0.05"), "judge": ("0.20", "0.80")}
 TARIFFS = {name: Tariff(*price) for name, price in PRICES.items()}
+JUDGE: dict[str, Any] = {
+    "kind": "judge",
+    "model": "openai/judge",
+    "rubric": "A good answer is the right label.",
+    "parameters": {"temperature": 0.0, "max_output_tokens": 40},
+}
 OPTIMIZERS: TypeAdapter[OptimizerSpec] = TypeAdapter(OptimizerSpec)
 
 
@@ -51,8 +58,17 @@ class Wordy(ScriptedModel):
         return f"{super().rule(request)}. {'Mind every word of the ticket. ' * 30}"
 
 
+def judges(body: dict[str, Any]) -> str:
+    """Full marks for the right label, which it knows; its reason is a canary of its own."""
+    right = label_of(next(word for word in WORDS if word in part(body, "task_input")))
+    grade = 5 if part(body, "answer") == right else 2
+    return json.dumps({"reason": f"reason-{right}", "grade": grade})
+
+
 def answers(body: dict[str, Any]) -> str:
-    """The scripted model; what it says is a function of what it is asked, so that a run can be repeated."""
+    """The scripted model and judge; what they say is a function of what they are asked: a run can be repeated."""
+    if body["model"] == "judge":
+        return judges(body)
     request = Request(
         model=f"openai/{body['model']}",
         messages=tuple(Message(one["role"], one["content"]) for one in body["messages"]),
@@ -62,13 +78,17 @@ def answers(body: dict[str, Any]) -> str:
     return Wordy().text(Request(request.model, request.messages, temperature=request.temperature, sample=drawn))
 
 
-def asks_for_instructions(body: dict[str, Any]) -> bool:
-    return is_proposal(Request("openai/m", tuple(Message(one["role"], one["content"]) for one in body["messages"])))
+def purpose_of(body: dict[str, Any]) -> str:
+    """What a plan calls such a request."""
+    if body["model"] == "judge":
+        return "judge"
+    messages = tuple(Message(one["role"], one["content"]) for one in body["messages"])
+    return "proposals" if is_proposal(Request("openai/m", messages)) else "task"
 
 
 @dataclass(frozen=True)
 class Workbench:
-    """A folder with a task and a database; `cap` bounds a run, in USD."""
+    """A folder with a task and a database; `cap` bounds a run, in USD; `judged` has a judge as its metric."""
 
     folder: Path
     url: str
@@ -77,6 +97,7 @@ class Workbench:
     cache: bool = True
     rows: int = 60
     steps: int = 1
+    judged: bool = False
 
     @property
     def database_url(self) -> str:
@@ -122,7 +143,7 @@ class Workbench:
                 "parameters": {"temperature": 0.0, "max_output_tokens": 16},
                 "steps": [step] if self.steps == 1 else [first, second],
             },
-            "evaluators": [{"kind": "choice_label"}],
+            "evaluators": [JUDGE] if self.judged else [{"kind": "choice_label"}],
             "optimizer": self.optimizer.model_dump(mode="json"),
             "budget": {"run_usd": self.cap},
         }

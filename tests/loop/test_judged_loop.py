@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from loop.scripted_model import learns
-from loop.workplace import EVALUATE, LABELS, TARIFFS, Example, Workplace, label_of, over_http, task_values
+from loop.workplace import EVALUATE, LABELS, TARIFFS, TASK, Example, Workplace, label_of, over_http, task_values
 from servers.openai_server import OpenAIServer
+
+from resources.database.repositories import ledger, optimization_runs
 
 JUDGE: dict[str, Any] = {
     "kind": "judge",
@@ -57,6 +60,36 @@ def place(
     annotated(made.source, ROWS)
     made.write_task(task_values(model="openai/scripted", evaluators=evaluators))
     return made
+
+
+@pytest.mark.slow
+def test_a_task_that_only_a_judge_scores_is_optimized_and_promoted(place: Workplace, server: OpenAIServer) -> None:
+    def judged(body: dict[str, Any]) -> str:
+        asked = body["messages"][-1]["content"]
+        if "RUBRIC" not in body["messages"][0]["content"]:
+            return learns(body)
+        answer, wanted = (
+            asked.partition(f"<{tag}>\n")[2].partition("\n<")[0] for tag in ("answer", "reference_answer")
+        )
+        return json.dumps({"reason": f"it is {wanted}", "grade": int(answer == wanted)})
+
+    server.behaviour = judged
+    alone = {name: value for name, value in JUDGE.items() if name != "calibration"}
+    place.write_task(task_values(model="openai/scripted", evaluators=[alone]))
+    report = place.run()
+    assert report.metadata["evaluation"]["verdict"] == "promote"
+    assert report.metadata["promotion"]["moved"] is True
+    with place.database() as database, database.session(read_only=True) as session:
+        (search,) = optimization_runs.list_optimization_runs(session, TASK)
+        purposes = Counter(call.purpose for call in ledger.calls_of_run(session, search.id))
+    assert set(purposes) == {"optimize", "judge"}
+    asked = len(server.bodies)
+    assert place.run().metadata["evaluation"]["verdict"] == "promote"
+    assert len(server.bodies) == asked, "nothing is judged again"
+    plan = place.command("optimize", TASK, "--dry-run", "--json")
+    judging = [one for one in plan["stages"] if one["purpose"] == "judge"]
+    assert [one["model"] for one in judging] == ["openai/scripted"]
+    assert purposes["judge"] <= judging[0]["calls"]["at_most"]
 
 
 def test_the_assets_show_problems_and_a_judge_nobody_agrees_with(place: Workplace, server: OpenAIServer) -> None:

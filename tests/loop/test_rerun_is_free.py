@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from loop.scripted_model import learns
-from loop.workplace import EVALUATE, TARIFFS, Example, Workplace, over_http, task_values
+from loop.workplace import EVALUATE, LABELS, TARIFFS, TASK, Example, Workplace, over_http, task_values
 from servers.openai_server import OpenAIServer
 
 from domain.dataset import Split, SplitFractions, assign_split
 from orchestration.run_report import RunReport
+from resources.database.repositories import gate_decisions, prompt_versions
+from resources.evaluation.promote import PRODUCTION
 
 ROWS = 72
 IDS = {
@@ -102,3 +104,24 @@ def test_one_more_row_pays_for_that_row_only(place: Workplace, server: OpenAISer
     assert report.metadata["dataset"]["dataset_version"] == 2
     assert report.metadata["dataset"]["dagster/row_count"] == first.metadata["dataset"]["dagster/row_count"] + 1
     assert report.metadata["evaluation"]["reused_answers"] > 0
+
+
+def test_a_settled_contest_is_open_again_under_edited_evaluators(place: Workplace, server: OpenAIServer) -> None:
+    """By a new metric the former production may be the better one; by a new figure beside the metric it is not."""
+    settled = place.run().metadata["evaluation"]
+    asked = len(server.bodies)
+    place.write_task(task_values(model="openai/scripted", evaluators=[{"kind": "choice_label"}, {"kind": "token_f1"}]))
+    beside = place.run(*EVALUATE).metadata["evaluation"]
+    assert (settled["verdict"], beside["verdict"]) == ("promote", "keep")
+    assert beside["decision_id"] != settled["decision_id"]
+    assert "it was not shown the test split" in beside["reason"]
+    assert place.run(*EVALUATE).metadata["evaluation"]["decision_id"] == beside["decision_id"]
+
+    place.write_task(task_values(model="openai/scripted", evaluators=[{"kind": "regex", "pattern": LABELS[0]}]))
+    other = place.run(*EVALUATE)
+    assert other.metadata["evaluation"]["verdict"] == "promote"
+    assert other.metadata["promotion"]["moved"] is True
+    with place.database() as database, database.session(read_only=True) as session:
+        assert prompt_versions.get(session, TASK, PRODUCTION).version == 1
+        assert gate_decisions.looks(session, TASK) == 2
+    assert len(server.bodies) == asked, "all answers are stored"

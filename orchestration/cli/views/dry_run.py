@@ -45,6 +45,7 @@ def planned(task_name: str, as_json: bool) -> None:
         [row for row in rows if row.split is Split.DEV],
         price_book(settings),
         binding_caps(task, settings),
+        task.metric,
     )
     value = {
         "task": task_name,

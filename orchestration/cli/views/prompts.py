@@ -70,7 +70,7 @@ def shown(task: str, reference: str, as_json: bool) -> None:
             about[f"score on {one.split}"] = f"{score(one)}, {one.rows} rows"
         console.print(facts(about))
         for step in record.prompt.steps:
-            console.print(Panel(_step_text(step), title=f"step {step.name}", title_align="left"))
+            console.print(step_panel(step))
 
     emit(as_json, value, show)
 
@@ -101,6 +101,11 @@ def _cells(
         record.created_by,
         numbers.get(record.parent_id or "", ""),
     ]
+
+
+def step_panel(step: PromptStep) -> Panel:
+    """One step of a prompt version in full, all but the many demonstrations."""
+    return Panel(_step_text(step), title=f"step {step.name}", title_align="left")
 
 
 def _step_text(step: PromptStep) -> Text:

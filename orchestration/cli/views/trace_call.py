@@ -14,6 +14,7 @@ from domain.identity import short_id
 from orchestration.cli.figures import dollars, named, usd
 from orchestration.cli.opening import current_database
 from orchestration.cli.screen import emit, facts, table
+from orchestration.cli.views.prompts import step_panel
 from orchestration.cli.views.runs import dataset_text, dataset_values
 from orchestration.environments import Environment
 from resources.database.repositories.ledger import AttemptRecord, CallRecord
@@ -76,6 +77,7 @@ def _prompt_values(prompt: PromptOrigin) -> dict[str, Any]:
         "version": record.version if record else None,
         "created_by": record.created_by if record else None,
         "parent_id": record.parent_id if record else None,
+        "tried": prompt.tried.content() if prompt.tried else None,
         "role": prompt.role,
         "optimization_run": {
             "id": run.id,
@@ -107,6 +109,9 @@ def _show(console: Console, found: CallTrace) -> None:
         told["row"] = f"{found.row.row_id} ({found.row.split})"
         told |= row_facts(found.row)
     console.print(facts(told))
+    if found.prompt and found.prompt.tried:
+        for step in found.prompt.tried.steps:
+            console.print(step_panel(step))
     _show_attempts(console, "Attempts", found.money)
     if found.origin:
         _show_attempts(console, f"Attempts of the call that paid, {short_id(found.origin.call_id)}", found.origin)
@@ -136,7 +141,7 @@ def _call_facts(call: CallRecord) -> dict[str, object]:
 def _prompt_facts(prompt: PromptOrigin) -> dict[str, object]:
     record = prompt.record
     told: dict[str, object] = {
-        "prompt version": named(record) if record else f"{short_id(prompt.version_id)}, not kept"
+        "prompt version": named(record) if record else f"{short_id(prompt.version_id)}, tried and not kept"
     }
     if prompt.run is None:
         told["made by"] = record.created_by if record else "unknown"
