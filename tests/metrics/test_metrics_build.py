@@ -216,7 +216,7 @@ def test_evaluations_are_compared_on_the_same_rows(built: Built) -> None:
 
 def test_nothing_is_left_behind(built: Built) -> None:
     marts = Path(built.resources["metrics"].duckdb_path).parent
-    assert sorted(path.name for path in marts.iterdir()) == ["dbt_runs", "metrics.duckdb"]
+    assert sorted(path.name for path in marts.iterdir()) == ["dbt_runs", "metrics.duckdb", "metrics.duckdb.project"]
     assert list((marts / "dbt_runs").iterdir()) == []
 
 

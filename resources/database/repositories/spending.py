@@ -167,3 +167,12 @@ def _key(session: Session, by: SpendKey) -> ColumnElement[Any]:
     if session.get_bind().dialect.name == "postgresql":
         return func.to_char(func.timezone("UTC", AttemptRow.finished_at), "YYYY-MM-DD")
     return func.substr(type_coerce(AttemptRow.finished_at, String), 1, 10)
+
+
+def day_totals(session: Session, start: datetime, end: datetime) -> tuple[int, int, int, int]:
+    """(calls, attempts, cost, ambiguous part of it) of what finished in [start, end); money in nano-USD."""
+    calls = session.execute(
+        select(func.count()).select_from(CallRow).where(CallRow.finished_at >= start, CallRow.finished_at < end)
+    ).scalar_one()
+    sums = totals(session, since=start, until=end)
+    return calls, sums.attempts, sums.spent_nano_usd + sums.ambiguous_nano_usd, sums.ambiguous_nano_usd
