@@ -11,21 +11,27 @@ import dagster_dbt  # noqa: F401 - loaded here, before the line below
 # again, which took a sixth of the loading time.
 gc.freeze()
 
+from assets.costs.budgets import budgets
 from assets.costs.call_log import call_log
 from assets.costs.evaluation_history import evaluation_history
+from assets.costs.production_history import production_history
+from assets.costs.reconciliation import ledger_equals_marts
 from assets.datasets.dataset import dataset
 from assets.dbt_metrics import build_dbt_metrics
 from assets.evaluations.evaluation import evaluation
+from assets.evaluations.production_score import production_score
 from assets.experiments.experiment_report import experiment_report
 from assets.optimization.optimization_run import optimization_run
 from assets.promotions.promotion import promotion
 from assets.prompts.prompt_version import prompt_version
+from jobs.check_production import check_production
 from jobs.collect_metrics import collect_metrics
 from jobs.evaluate import evaluate
 from jobs.full_loop import full_loop
 from jobs.ingest import ingest
 from jobs.optimize import optimize
 from jobs.promote import promote
+from jobs.reoptimize import reoptimize
 from jobs.report_experiment import report_experiment
 from orchestration.automation import (
     automation_sensor,
@@ -38,7 +44,8 @@ from orchestration.resource_definitions import build_resources
 from resources.metrics.dbt_project import prepare_manifest
 from sensors.catalog_files import catalog_files
 from sensors.live_experiments import live_experiments
-from sensors.schedules import daily_metrics
+from sensors.schedules import daily_metrics, hourly_metrics, nightly_evaluation
+from sensors.task_schedules import task_schedules
 
 
 def build_definitions(environment: Environment) -> dg.Definitions:
@@ -58,10 +65,35 @@ def build_definitions(environment: Environment) -> dg.Definitions:
         for asset in (dataset, prompt_version, optimization_run, evaluation, promotion)
     ]
     return dg.Definitions(
-        assets=[*task_assets, experiment_report, call_log, evaluation_history, build_dbt_metrics(metrics)],
-        jobs=[ingest, optimize, evaluate, promote, full_loop, report_experiment, collect_metrics],
-        schedules=[daily_metrics],
-        sensors=[catalog_files, live_experiments, automation_sensor(dg.AssetSelection.assets(*conditions))],
+        assets=[
+            *task_assets,
+            production_score,
+            experiment_report,
+            call_log,
+            evaluation_history,
+            production_history,
+            budgets,
+            build_dbt_metrics(metrics),
+        ],
+        asset_checks=[ledger_equals_marts],
+        jobs=[
+            ingest,
+            optimize,
+            evaluate,
+            promote,
+            full_loop,
+            check_production,
+            reoptimize,
+            report_experiment,
+            collect_metrics,
+        ],
+        schedules=[hourly_metrics, daily_metrics, nightly_evaluation(environment.time_zone())],
+        sensors=[
+            catalog_files,
+            live_experiments,
+            task_schedules,
+            automation_sensor(dg.AssetSelection.assets(*conditions)),
+        ],
         resources=build_resources(environment, metrics),
         # One process per run: a process per step costs seconds, and the steps of a loop wait for each other anyway.
         executor=dg.in_process_executor,

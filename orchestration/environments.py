@@ -103,6 +103,14 @@ class Environment(BaseSettings):
             endpoints["openai"] = _openai_from_environment()
         return {**values, "state": self.state, "ledger": self.database}
 
+    def time_zone(self) -> str:
+        """The zone of days and months, for schedules; whether it is one is checked where the core is configured.
+
+        Raises:
+            ConfigurationError, InputError: the settings file is not usable.
+        """
+        return str(self.core_values().get("time_zone") or CoreSettings.model_fields["time_zone"].default)
+
     def endpoint_kinds(self) -> dict[str, str]:
         """Kind of provider by configured endpoint; needs no key.
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import duckdb
 
 _BY_DAY = (
-    "select day, sum(calls)::bigint, sum(attempts)::bigint, sum(cost_nano_usd)::bigint, sum(ambiguous_nano_usd)::bigint "
-    "from usage_by_day group by day"
+    "select day, sum(calls)::bigint, sum(attempts)::bigint, sum(cost_nano_usd)::bigint, "
+    "sum(ambiguous_nano_usd)::bigint from usage_by_day group by day"
 )
 
 

@@ -35,7 +35,8 @@ def export_records(
     """Write records to `path`, replacing the file as a whole; no record writes an empty file.
 
     Holds one batch at a time, which becomes one row group. The records have an attribute per column of the schema,
-    except `day` where it is given, because it is the same for all rows. What a text column cannot hold as it is, is written as canonical JSON.
+    except `day` where it is given, because it is the same for all rows. What a text column cannot hold as it is, is
+    written as canonical JSON.
 
     Raises:
         OSError: the file cannot be written.
@@ -72,7 +73,10 @@ def _record_batch(rows: list[tuple[Any, ...]], schema: pa.Schema, day: date | No
 
     columns = iter(list(zip(*rows, strict=True)))
     arrays = [
-        pa.array([day] * len(rows) if day is not None and field.name == _DAY else _values(next(columns, ()), field), field.type)
+        pa.array(
+            [day] * len(rows) if day is not None and field.name == _DAY else _values(next(columns, ()), field),
+            field.type,
+        )
         for field in schema
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -108,10 +108,7 @@ def _days_of(connection: sa.Connection, name: str) -> list[date]:
     after = datetime(1970, 1, 1, tzinfo=UTC)
     while True:
         query = (
-            sa.select(table.c.finished_at)
-            .where(table.c.finished_at >= after)
-            .order_by(table.c.finished_at)
-            .limit(1)
+            sa.select(table.c.finished_at).where(table.c.finished_at >= after).order_by(table.c.finished_at).limit(1)
         )
         first = connection.execute(query).scalar()
         if first is None:
