@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.errors import ConfigurationError
@@ -35,6 +35,12 @@ class Environment(BaseSettings):
     landing: str | None = Field(default=None, description="Folder or URL for new dataset files; <home>/landing.")
     storage: str | None = Field(default=None, description="Folder or URL for Parquet; <home>/storage.")
     database_url: str | None = Field(default=None, description="SQLAlchemy URL; sqlite:///<home>/promptory.db.")
+    alert_log: bool = Field(default=False, description="Write alerts to the log, as logger promptory.alerts.")
+    alert_webhook_url: SecretStr | None = Field(default=None, description="URL that takes alerts as JSON.")
+    alert_slack_url: SecretStr | None = Field(
+        default=None, description="Incoming webhook of Slack, or of what takes the same JSON."
+    )
+    ui_url: str | None = Field(default=None, description="Where the Dagster UI is, for links in alerts.")
     state_url: str | None = Field(default=None, description="State of budgets and limits; sqlite:///<home>/state.db.")
 
     @classmethod
@@ -70,6 +76,11 @@ class Environment(BaseSettings):
     def state(self) -> str:
         """URL of the state store."""
         return self.state_url or f"sqlite:///{self.home.resolve() / 'state.db'}"
+
+    @property
+    def alerts_configured(self) -> bool:
+        """Whether anybody said where alerts go."""
+        return self.alert_log or self.alert_webhook_url is not None or self.alert_slack_url is not None
 
     def url_variables(self) -> dict[str, str]:
         """By the core's fields: the environment variables that the URLs of state and ledger came from, if they did."""

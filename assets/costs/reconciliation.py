@@ -19,8 +19,8 @@ SHOWN = 20
     blocking=True,
     description=(
         "Every exported day has in the marts the calls, attempts and nano-dollars that its export had, and each of the "
-        f"last {LIVE_DAYS} days those that the ledger has now. A day that the ledger has added to since it was exported "
-        "is left for the next collection."
+        f"last {LIVE_DAYS} days those that the ledger has now. A day that the ledger has added to since is left for "
+        "the next collection."
     ),
 )
 def ledger_equals_marts(database: DatabaseResource, metrics: MetricsResource) -> dg.AssetCheckResult:

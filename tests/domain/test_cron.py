@@ -80,15 +80,17 @@ def test_days_of_month_and_of_week_are_alternatives() -> None:
 @settings(deadline=None, max_examples=60)
 @given(
     zone=st.sampled_from(ZONES),
-    cron=st.sampled_from(["30 2 * * *", "0 0 * * *", "15 1,3 * * 0", "*/20 * * * *", "7 */3 1-9 * *", "45 1 * 3,4,10 *"]),
-    start=st.datetimes(datetime(2011, 1, 1), datetime(2027, 12, 1)),
+    cron=st.sampled_from(
+        ["30 2 * * *", "0 0 * * *", "15 1,3 * * 0", "*/20 * * * *", "7 */3 1-9 * *", "45 1 * 3,4,10 *"]
+    ),
+    start=st.integers(0, 17 * 365 * 24 * 60),
     looks=st.lists(st.integers(1, 3000), min_size=2, max_size=12),
 )
 def test_however_often_one_looks_no_tick_is_seen_twice_and_the_last_is_never_missed(
-    zone: ZoneInfo, cron: str, start: datetime, looks: list[int]
+    zone: ZoneInfo, cron: str, start: int, looks: list[int]
 ) -> None:
     parsed = parse_cron(cron)
-    moments = [start.replace(tzinfo=UTC)]
+    moments = [utc("2011-01-01T00:00") + timedelta(minutes=start)]
     for minutes in looks:
         moments.append(moments[-1] + timedelta(minutes=minutes))
     every: list[datetime] = []
