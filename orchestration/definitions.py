@@ -42,10 +42,16 @@ from orchestration.automation import (
 from orchestration.environments import Environment
 from orchestration.resource_definitions import build_resources
 from resources.metrics.dbt_project import prepare_manifest
+from sensors.budget_burn import budget_burn_alerts
 from sensors.catalog_files import catalog_files
 from sensors.live_experiments import live_experiments
+from sensors.quality_drift import quality_drift
+from sensors.run_failures import run_failure_alerts
 from sensors.schedules import daily_metrics, hourly_metrics, nightly_evaluation
 from sensors.task_schedules import task_schedules
+
+
+ALERTING = (run_failure_alerts, budget_burn_alerts, quality_drift)
 
 
 def build_definitions(environment: Environment) -> dg.Definitions:
@@ -92,6 +98,7 @@ def build_definitions(environment: Environment) -> dg.Definitions:
             catalog_files,
             live_experiments,
             task_schedules,
+            *(sensor(configured=environment.alerts_configured) for sensor in ALERTING),
             automation_sensor(dg.AssetSelection.assets(*conditions)),
         ],
         resources=build_resources(environment, metrics),

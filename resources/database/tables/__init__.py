@@ -8,6 +8,7 @@ from resources.database.tables.ledger import AttemptRow, BudgetScopeRow, CallRow
 from resources.database.tables.metrics import (
     AlertRow,
     ExportedDayRow,
+    InputCheckRow,
     LedgerMarkRow,
     ProductionCheckRow,
     RemovedSpendRow,
@@ -34,6 +35,7 @@ __all__ = [
     "ExperimentRow",
     "ExportedDayRow",
     "GateDecisionRow",
+    "InputCheckRow",
     "InteractionRow",
     "JournalEntryRow",
     "JudgementRow",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import BigInteger, Date, Float, Integer, String, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Date, Float, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from resources.database.tables.base import Base, UtcDateTime
@@ -83,3 +83,21 @@ class ProductionCheckRow(Base):
     p_value: Mapped[float] = mapped_column(Float)
     alpha: Mapped[float] = mapped_column(Float)
     checked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class InputCheckRow(Base):
+    """One look at the inputs of a production prompt. Look 0 keeps the sample that later ones are compared with."""
+
+    __tablename__ = "input_checks"
+
+    task: Mapped[str] = mapped_column(String(200), primary_key=True)
+    prompt_version_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    look: Mapped[int] = mapped_column(Integer, primary_key=True)
+    rows: Mapped[int] = mapped_column(Integer)
+    mean_tokens: Mapped[float] = mapped_column(Float)
+    distance: Mapped[float] = mapped_column(Float)
+    p_value: Mapped[float] = mapped_column(Float)
+    alpha: Mapped[float] = mapped_column(Float)
+    drifted: Mapped[bool] = mapped_column(Boolean)
+    sample: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
+    until: Mapped[datetime] = mapped_column(UtcDateTime)

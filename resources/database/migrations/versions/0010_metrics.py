@@ -38,12 +38,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name="pk_alerts"),
     )
     _production_checks()
+    _input_checks()
     _mark_every_day()
 
 
 def downgrade() -> None:
     """Drop them."""
-    for table in ("production_checks", "alerts", "removed_spend", "exported_days", "ledger_marks"):
+    for table in ("input_checks", "production_checks", "alerts", "removed_spend", "exported_days", "ledger_marks"):
         op.drop_table(table)
 
 
@@ -90,6 +91,24 @@ def _production_checks() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_production_checks"),
     )
     op.create_index("ix_production_checks_task", "production_checks", ["task"])
+
+
+def _input_checks() -> None:
+    op.create_table(
+        "input_checks",
+        sa.Column("task", sa.String(length=200), nullable=False),
+        sa.Column("prompt_version_id", sa.String(length=64), nullable=False),
+        sa.Column("look", sa.Integer(), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("mean_tokens", sa.Float(), nullable=False),
+        sa.Column("distance", sa.Float(), nullable=False),
+        sa.Column("p_value", sa.Float(), nullable=False),
+        sa.Column("alpha", sa.Float(), nullable=False),
+        sa.Column("drifted", sa.Boolean(), nullable=False),
+        sa.Column("sample", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("until", TIMESTAMP, nullable=False),
+        sa.PrimaryKeyConstraint("task", "prompt_version_id", "look", name="pk_input_checks"),
+    )
 
 
 def _mark_every_day() -> None:
