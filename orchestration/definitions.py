@@ -26,6 +26,7 @@ from assets.promotions.promotion import promotion
 from assets.prompts.prompt_version import prompt_version
 from jobs.check_production import check_production
 from jobs.collect_metrics import collect_metrics
+from jobs.compact_ledger import compact_ledger
 from jobs.evaluate import evaluate
 from jobs.full_loop import full_loop
 from jobs.ingest import ingest
@@ -33,6 +34,7 @@ from jobs.optimize import optimize
 from jobs.promote import promote
 from jobs.reoptimize import reoptimize
 from jobs.report_experiment import report_experiment
+from jobs.retention import database_retention
 from orchestration.automation import (
     automation_sensor,
     evaluation_condition,
@@ -44,12 +46,12 @@ from orchestration.resource_definitions import build_resources
 from resources.metrics.dbt_project import prepare_manifest
 from sensors.budget_burn import budget_burn_alerts
 from sensors.catalog_files import catalog_files
+from sensors.housekeeping import ledger_compaction, retention
 from sensors.live_experiments import live_experiments
 from sensors.quality_drift import quality_drift
 from sensors.run_failures import run_failure_alerts
 from sensors.schedules import daily_metrics, hourly_metrics, nightly_evaluation
 from sensors.task_schedules import task_schedules
-
 
 ALERTING = (run_failure_alerts, budget_burn_alerts, quality_drift)
 
@@ -61,6 +63,7 @@ def build_definitions(environment: Environment) -> dg.Definitions:
         ConfigurationError, InputError: the settings are not usable.
     """
     metrics = prepare_manifest(environment.home)
+    zone = environment.time_zone()
     conditions = {
         optimization_run.key: optimization_condition(str(environment.catalog.resolve()), environment.endpoint_kinds()),
         evaluation.key: evaluation_condition(),
@@ -92,8 +95,16 @@ def build_definitions(environment: Environment) -> dg.Definitions:
             reoptimize,
             report_experiment,
             collect_metrics,
+            compact_ledger,
+            database_retention,
         ],
-        schedules=[hourly_metrics, daily_metrics, nightly_evaluation(environment.time_zone())],
+        schedules=[
+            hourly_metrics,
+            daily_metrics,
+            nightly_evaluation(zone),
+            ledger_compaction(zone, environment.ledger_keep_days),
+            retention(zone, environment.journal_keep_days, environment.dagster_runs_keep_days),
+        ],
         sensors=[
             catalog_files,
             live_experiments,

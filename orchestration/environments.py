@@ -15,6 +15,7 @@ from domain.errors import ConfigurationError
 from resources.catalog.yaml_lines import load_yaml
 from resources.llm.endpoint_names import check_model_names
 from resources.llm.settings import CoreSettings
+from resources.storage.keeping import SHORTEST_KEEP_DAYS
 
 PLACEHOLDER = re.compile(r"^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$")
 OWN_FIELDS = {"state": "PROMPTORY_STATE_URL", "ledger": "PROMPTORY_DATABASE_URL"}
@@ -41,6 +42,17 @@ class Environment(BaseSettings):
         default=None, description="Incoming webhook of Slack, or of what takes the same JSON."
     )
     ui_url: str | None = Field(default=None, description="Where the Dagster UI is, for links in alerts.")
+    ledger_keep_days: int | None = Field(
+        default=None,
+        ge=SHORTEST_KEEP_DAYS,
+        description="Older days of the ledger are kept as Parquet only; unset: the database keeps everything.",
+    )
+    journal_keep_days: int | None = Field(
+        default=None, ge=7, description="Journals of finished optimization runs are dropped after so many days."
+    )
+    dagster_runs_keep_days: int | None = Field(
+        default=None, ge=7, description="Failed and cancelled Dagster runs are dropped after so many days."
+    )
     state_url: str | None = Field(default=None, description="State of budgets and limits; sqlite:///<home>/state.db.")
 
     @classmethod

@@ -2,8 +2,8 @@
 
 The pooled sample is cut into classes of nearly equal size (its own quantiles, so that exchanging the samples changes
 nothing), and the two rows of counts are compared by Pearson's chi-square of homogeneity. How far they are apart is the
-total variation distance of the two rows, from 0 (the same) to 1 (nothing in common): with thousands of rows even a shift
-that nobody cares about is significant.
+total variation distance of the two rows, from 0 (the same) to 1 (nothing in common): with thousands of rows even a
+shift that nobody cares about is significant.
 """
 
 from __future__ import annotations

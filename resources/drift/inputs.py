@@ -2,8 +2,8 @@
 
 The measure is the length of the first step's request in tokens, which the ledger knows of every call; texts are kept
 nowhere. The reference is a sample of the first days after the promotion, later samples do not overlap, and all looks
-together share the α of the inputs. The test takes calls for independent; so samples are spread over all calls of at least
-a day, and a shift must also be large (`drift.min_shift`) to count.
+together share the α of the inputs. The test takes calls for independent; so samples are spread over all calls of at
+least a day, and a shift must also be large (`drift.min_shift`) to count.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def reconcile(database: Database, marts: duckdb.DuckDBPyConnection, since: date)
         DatabaseUnavailableError: the ledger cannot be read.
         duckdb.CatalogException: the marts were never built.
     """
-    found = {day: DaySums(*sums) for day, *sums in marts.execute(_BY_DAY).fetchall()}
+    found = mart_sums(marts)
     with database.session(read_only=True) as session:
         exported = {one.day: one for one in ledger_days.exported_days(session)}
         marked = set(ledger_days.changed_days(session))
@@ -93,6 +93,15 @@ def reconcile(database: Database, marts: duckdb.DuckDBPyConnection, since: date)
     differences = [*_differing(sums, found, "export", sums.keys() | found.keys())]
     differences += _differing(ledger, found, "ledger", live)
     return Reconciliation(len(sums), len(live), len(marked), tuple(sorted(differences, key=lambda one: one.day)))
+
+
+def mart_sums(marts: duckdb.DuckDBPyConnection) -> dict[date, DaySums]:
+    """What the marts hold, by day.
+
+    Raises:
+        duckdb.CatalogException: they were never built.
+    """
+    return {day: DaySums(*sums) for day, *sums in marts.execute(_BY_DAY).fetchall()}
 
 
 def _differing(

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from upath import UPath
 
+from domain.errors import ConflictError
 from domain.identity import content_id
 from resources.database.repositories import ledger_days
 from resources.database.repositories.ledger import (
@@ -88,12 +89,11 @@ def write_day(database: Database, root: UPath, day: date, *, batch_rows: int = B
     removed from the database, the files keep them, and late rows are added.
 
     Raises:
+        ConflictError: the day was removed from the database meanwhile; its files are as they were.
         DatabaseUnavailableError, SchemaVersionError: the database cannot be read.
         OSError: the storage cannot be written.
     """
-    with database.session(read_only=True) as session:
-        known = ledger_days.find_exported(session, day)
-    removed = known is not None and known.removed_at is not None
+    removed = _is_removed(database, day)
     calls_file, attempts_file = calls_path(root, day), attempts_path(root, day)
     calls: Iterable[Sequence[CallRecord]] = calls_of_day(database, day, batch_rows=batch_rows)
     attempts: Iterable[Sequence[AttemptRecord]] = attempts_of_day(database, day, batch_rows=batch_rows)
@@ -101,9 +101,19 @@ def write_day(database: Database, root: UPath, day: date, *, batch_rows: int = B
         calls = with_removed_rows(calls_file, calls, CallRecord, "call_id", batch_rows)
         attempts = with_removed_rows(attempts_file, attempts, AttemptRecord, "attempt_id", batch_rows)
     money = _Money()
+
+    def still_as_it_was() -> None:
+        # Rows are removed only after the day is called removed: if it is not so now, all of them were read.
+        if _is_removed(database, day) != removed:
+            raise ConflictError(
+                f"The ledger's {day} was compacted while it was copied.", mend="Copy it again; its files are untouched."
+            )
+
     # Calls first: of a day that still grows, every exported call then finds its attempts.
-    written_calls = export_records(calls, calls_file, calls_schema(), day=day)
-    written_attempts = export_records(money.counting(attempts), attempts_file, attempts_schema(), day=day)
+    written_calls = export_records(calls, calls_file, calls_schema(), day=day, before_replacing=still_as_it_was)
+    written_attempts = export_records(
+        money.counting(attempts), attempts_file, attempts_schema(), day=day, before_replacing=still_as_it_was
+    )
     summary = None if removed else _summary(database, day)
     return CallLogDay(day, written_calls, written_attempts, money.cost_nano_usd, money.ambiguous_nano_usd, summary)
 
@@ -128,6 +138,12 @@ def write_day_index(database: Database, root: UPath) -> ExportedFile:
     with database.session(read_only=True) as session:
         days = ledger_days.exported_days(session)
     return export_records([days] if days else [], root / DAYS_FILE, days_schema())
+
+
+def _is_removed(database: Database, day: date) -> bool:
+    with database.session(read_only=True) as session:
+        known = ledger_days.find_exported(session, day)
+    return known is not None and known.removed_at is not None
 
 
 def _summary(database: Database, day: date) -> DaySummary:

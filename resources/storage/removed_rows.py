@@ -44,6 +44,19 @@ def with_removed_rows(
         yield list(added.values())
 
 
+def read_records(path: UPath, record: type[Record], batch_rows: int = 10_000) -> Iterator[Record]:
+    """The rows of a day's file, in its order, as the records they were written from.
+
+    Raises:
+        OSError: the file is not there or cannot be read.
+    """
+    import pyarrow.parquet as pq
+
+    with path.open("rb") as stream:
+        for batch in pq.ParquetFile(stream).iter_batches(batch_size=batch_rows):
+            yield from (as_record(row, record) for row in batch.to_pylist())
+
+
 def as_record(row: dict[str, Any], record: type[Record]) -> Record:
     """A row of a Parquet file as the record it was written from."""
     values = {field.name: row.get(field.name) for field in fields(record)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from operator import attrgetter
@@ -30,13 +30,21 @@ class ExportedFile:
 
 
 def export_records(
-    batches: Iterable[Sequence[Any]], path: UPath, schema: pa.Schema, *, day: date | None = None
+    batches: Iterable[Sequence[Any]],
+    path: UPath,
+    schema: pa.Schema,
+    *,
+    day: date | None = None,
+    before_replacing: Callable[[], None] | None = None,
 ) -> ExportedFile:
     """Write records to `path`, replacing the file as a whole; no record writes an empty file.
 
     Holds one batch at a time, which becomes one row group. The records have an attribute per column of the schema,
     except `day` where it is given, because it is the same for all rows. What a text column cannot hold as it is, is
     written as canonical JSON.
+
+    Args:
+        before_replacing: called once all rows were read; what it raises leaves the old file in its place.
 
     Raises:
         OSError: the file cannot be written.
@@ -56,6 +64,8 @@ def export_records(
                     digest.update(repr(row).encode("utf-8", "surrogatepass"))
                 written += len(rows)
                 writer.write_batch(_record_batch(rows, schema, day))
+        if before_replacing is not None:
+            before_replacing()
 
     write_atomically(path, write)
     return ExportedFile(path, written, digest.hexdigest())

@@ -117,6 +117,8 @@ def test_every_part_is_there(make_workplace: Callable[..., Workplace], with_dbt:
         "collect_metrics",
         "check_production",
         "reoptimize",
+        "compact_ledger",
+        "database_retention",
     }
     started = [*(definitions.sensors or ()), *(definitions.schedules or ())]
     by_status = {one.name: one.default_status.value for one in started}
@@ -129,8 +131,15 @@ def test_every_part_is_there(make_workplace: Callable[..., Workplace], with_dbt:
         "hourly_metrics",
         "daily_metrics",
     }
-    # They cost money, or have nobody to tell yet.
-    stopped = {"nightly_evaluation", "run_failure_alerts", "budget_burn_alerts", "quality_drift"}
+    # They cost money, have nobody to tell yet, or nobody said for how long things are kept.
+    stopped = {
+        "nightly_evaluation",
+        "run_failure_alerts",
+        "budget_burn_alerts",
+        "quality_drift",
+        "ledger_compaction",
+        "database_retention",
+    }
     assert by_status.keys() - running == stopped
 
 

@@ -18,7 +18,7 @@ INTERNAL_PURPOSES = ("optimize", "evaluate", "judge", "check", "load")
 
 @dataclass(frozen=True, slots=True)
 class InputCheck:
-    """One look. Look 0 is the reference and keeps its `sample` of input tokens; `until` is where the next one begins."""
+    """One look. Look 0 is the reference and keeps its `sample` of input tokens; the next one begins at `until`."""
 
     task: str
     prompt_version_id: str

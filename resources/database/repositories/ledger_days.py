@@ -125,8 +125,13 @@ def removed_spend(session: Session) -> list[tuple[str, int, int]]:
     return [cast(tuple[str, int, int], tuple(row)) for row in session.execute(query)]
 
 
-def removed_total(session: Session) -> tuple[int, int]:
-    """How many days, and how much money in nano-USD, are in the files only."""
+def removed_within(session: Session, since: datetime | None, until: datetime | None) -> tuple[int, int]:
+    """How many days in [since, until), and how much money in nano-USD, are in the files only."""
     query = select(func.count(), func.coalesce(func.sum(ExportedDayRow.cost_nano_usd), 0))
-    days, cost = session.execute(query.where(ExportedDayRow.removed_at.is_not(None))).one()
+    query = query.where(ExportedDayRow.removed_at.is_not(None))
+    if since is not None:
+        query = query.where(ExportedDayRow.day >= since.date())
+    if until is not None:
+        query = query.where(ExportedDayRow.day < until.date())
+    days, cost = session.execute(query).one()
     return int(days), int(cost)
