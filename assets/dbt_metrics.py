@@ -9,7 +9,7 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtC
 
 from resources.metrics.dbt_project import PreparedProject
 from resources.metrics_resource import MetricsResource
-from resources.storage.call_log import write_missing_tables
+from resources.storage.metric_tables import write_missing_tables
 from resources.storage_resource import StorageResource
 
 GROUP = "metrics"
@@ -43,11 +43,14 @@ def build_dbt_metrics(prepared: PreparedProject) -> dg.AssetsDefinition:
     def dbt_metrics(
         context: dg.AssetExecutionContext, dbt: DbtCliResource, metrics: MetricsResource, storage: StorageResource
     ) -> Iterator[Any]:
-        """Build the selected models in full, then test them; a failed test fails the run and leaves dbt's log."""
+        """Build what changed, then test it; a failed test fails the run and leaves dbt's log."""
         root = storage.path()
         write_missing_tables(root)
         folder = metrics.run_folder(context.run.run_id)
-        yield from dbt.cli(["build", *metrics.dbt_arguments(root)], context=context, target_path=folder).stream()
+        arguments = ["build", *metrics.dbt_arguments(root), *metrics.refresh_arguments(prepared.fingerprint)]
+        yield from dbt.cli(arguments, context=context, target_path=folder).stream()
         shutil.rmtree(folder)
+        if not context.is_subset:
+            metrics.built_with(prepared.fingerprint)
 
     return dbt_metrics

@@ -217,6 +217,16 @@ def optimization_run_id(
     )
 
 
+def with_seed_offset(optimizer: OptimizerSpec, offset: int) -> OptimizerSpec:
+    """The same optimizer with other random choices: `offset` is added to every seed."""
+    if not offset:
+        return optimizer
+    update: dict[str, Any] = {"seed": optimizer.seed + offset}
+    if isinstance(optimizer, ChainSpec):
+        update["stages"] = tuple(stage.model_copy(update={"seed": stage.seed + offset}) for stage in optimizer.stages)
+    return optimizer.model_copy(update=update)
+
+
 def _deciding(optimizer: OptimizerSpec) -> dict[str, Any]:
     values = optimizer.model_dump(mode="json", exclude={"threads"})
     if isinstance(optimizer, ChainSpec):

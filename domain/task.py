@@ -14,6 +14,7 @@ from domain.gate import GateRule
 from domain.identity import content_id
 from domain.optimization import OptimizerSpec
 from domain.prompt import MODEL_PATTERN, Demonstration, PromptParameters, PromptStep, PromptVersion
+from domain.schedule import ScheduleSpec
 
 TASK_NAME_PATTERN = r"^[a-z][a-z0-9_]{0,99}$"
 
@@ -102,6 +103,26 @@ class CompressionSpec(_Part):
     )
 
 
+class DriftSpec(_Part):
+    """When production counts as drifted, and what then happens."""
+
+    alpha: float = Field(
+        default=0.01, gt=0, lt=0.5, description="Risk of a false alarm, of all looks at a prompt version together."
+    )
+    min_calls: int = Field(
+        default=500, ge=100, description="Production calls in each of the two samples whose inputs are compared."
+    )
+    min_shift: float = Field(
+        default=0.1, ge=0, lt=1, description="Smallest shift of the inputs worth telling (total variation, 0 to 1)."
+    )
+    cooldown_days: float = Field(
+        default=7.0, ge=0, description="After a request for this task none follows for so long."
+    )
+    then: Literal["alert", "optimize"] = Field(
+        default="alert", description="`optimize` also requests a new optimization run, from a seed of its own."
+    )
+
+
 class Task(_Part):
     """One task file."""
 
@@ -117,6 +138,9 @@ class Task(_Part):
     optimize: Literal["manual", "automatic"] = Field(
         default="manual", description="`automatic` starts an optimization run when the dataset or the prompt changes."
     )
+
+    schedule: ScheduleSpec | None = Field(default=None, description="What starts by the clock.")
+    drift: DriftSpec = DriftSpec()
 
     @property
     def spec_id(self) -> str:
@@ -138,6 +162,10 @@ class Task(_Part):
         if len(self.dataset.inputs) != len(set(self.dataset.inputs)):
             raise ValueError("dataset.inputs names a column twice")
         contract = self.prompt.steps[-1].output
+        if self.drift.then == "optimize" and self.optimizer is None:
+            raise ValueError("drift.then is optimize, but the task names no optimizer")
+        if self.schedule is not None and self.schedule.optimize is not None and self.optimizer is None:
+            raise ValueError("schedule.optimize is set, but the task names no optimizer")
         if isinstance(self.dataset.output, tuple) and contract.kind != "json":
             raise ValueError("dataset.output lists several columns, so the last step's output must be of kind json")
         return self

@@ -12,23 +12,31 @@ import dagster_dbt  # noqa: F401 - loaded here, before the line below
 gc.freeze()
 
 from assets.compression.compression import compression
+from assets.costs.budgets import budgets
 from assets.costs.call_log import call_log
 from assets.costs.evaluation_history import evaluation_history
+from assets.costs.production_history import production_history
+from assets.costs.reconciliation import ledger_equals_marts
 from assets.datasets.dataset import dataset
 from assets.dbt_metrics import build_dbt_metrics
 from assets.evaluations.evaluation import evaluation
+from assets.evaluations.production_score import production_score
 from assets.experiments.experiment_report import experiment_report
 from assets.optimization.optimization_run import optimization_run
 from assets.promotions.promotion import promotion
 from assets.prompts.prompt_version import prompt_version
+from jobs.check_production import check_production
 from jobs.collect_metrics import collect_metrics
+from jobs.compact_ledger import compact_ledger
 from jobs.compress import compress
 from jobs.evaluate import evaluate
 from jobs.full_loop import full_loop
 from jobs.ingest import ingest
 from jobs.optimize import optimize
 from jobs.promote import promote
+from jobs.reoptimize import reoptimize
 from jobs.report_experiment import report_experiment
+from jobs.retention import database_retention
 from orchestration.automation import (
     automation_sensor,
     compression_condition,
@@ -39,9 +47,16 @@ from orchestration.automation import (
 from orchestration.environments import Environment
 from orchestration.resource_definitions import build_resources
 from resources.metrics.dbt_project import prepare_manifest
+from sensors.budget_burn import budget_burn_alerts
 from sensors.catalog_files import catalog_files
+from sensors.housekeeping import ledger_compaction, retention
 from sensors.live_experiments import live_experiments
-from sensors.schedules import daily_metrics
+from sensors.quality_drift import quality_drift
+from sensors.run_failures import run_failure_alerts
+from sensors.schedules import daily_metrics, hourly_metrics, nightly_evaluation
+from sensors.task_schedules import task_schedules
+
+ALERTING = (run_failure_alerts, budget_burn_alerts, quality_drift)
 
 
 def build_definitions(environment: Environment) -> dg.Definitions:
@@ -51,6 +66,7 @@ def build_definitions(environment: Environment) -> dg.Definitions:
         ConfigurationError, InputError: the settings are not usable.
     """
     metrics = prepare_manifest(environment.home)
+    zone = environment.time_zone()
     conditions = {
         optimization_run.key: optimization_condition(str(environment.catalog.resolve()), environment.endpoint_kinds()),
         compression.key: compression_condition(str(environment.catalog.resolve()), environment.endpoint_kinds()),
@@ -62,10 +78,45 @@ def build_definitions(environment: Environment) -> dg.Definitions:
         for asset in (dataset, prompt_version, optimization_run, evaluation, compression, promotion)
     ]
     return dg.Definitions(
-        assets=[*task_assets, experiment_report, call_log, evaluation_history, build_dbt_metrics(metrics)],
-        jobs=[ingest, optimize, evaluate, compress, promote, full_loop, report_experiment, collect_metrics],
-        schedules=[daily_metrics],
-        sensors=[catalog_files, live_experiments, automation_sensor(dg.AssetSelection.assets(*conditions))],
+        assets=[
+            *task_assets,
+            production_score,
+            experiment_report,
+            call_log,
+            evaluation_history,
+            production_history,
+            budgets,
+            build_dbt_metrics(metrics),
+        ],
+        asset_checks=[ledger_equals_marts],
+        jobs=[
+            ingest,
+            optimize,
+            evaluate,
+            compress,
+            promote,
+            full_loop,
+            check_production,
+            reoptimize,
+            report_experiment,
+            collect_metrics,
+            compact_ledger,
+            database_retention,
+        ],
+        schedules=[
+            hourly_metrics,
+            daily_metrics,
+            nightly_evaluation(zone),
+            ledger_compaction(zone, environment.ledger_keep_days),
+            retention(zone, environment.journal_keep_days, environment.dagster_runs_keep_days),
+        ],
+        sensors=[
+            catalog_files,
+            live_experiments,
+            task_schedules,
+            *(sensor(configured=environment.alerts_configured) for sensor in ALERTING),
+            automation_sensor(dg.AssetSelection.assets(*conditions)),
+        ],
         resources=build_resources(environment, metrics),
         # One process per run: a process per step costs seconds, and the steps of a loop wait for each other anyway.
         executor=dg.in_process_executor,

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.errors import ConfigurationError
 from resources.catalog.yaml_lines import load_yaml
 from resources.llm.endpoint_names import check_model_names
 from resources.llm.settings import CoreSettings
+from resources.storage.keeping import SHORTEST_KEEP_DAYS
 
 PLACEHOLDER = re.compile(r"^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$")
 OWN_FIELDS = {"state": "PROMPTORY_STATE_URL", "ledger": "PROMPTORY_DATABASE_URL"}
@@ -35,6 +36,23 @@ class Environment(BaseSettings):
     landing: str | None = Field(default=None, description="Folder or URL for new dataset files; <home>/landing.")
     storage: str | None = Field(default=None, description="Folder or URL for Parquet; <home>/storage.")
     database_url: str | None = Field(default=None, description="SQLAlchemy URL; sqlite:///<home>/promptory.db.")
+    alert_log: bool = Field(default=False, description="Write alerts to the log, as logger promptory.alerts.")
+    alert_webhook_url: SecretStr | None = Field(default=None, description="URL that takes alerts as JSON.")
+    alert_slack_url: SecretStr | None = Field(
+        default=None, description="Incoming webhook of Slack, or of what takes the same JSON."
+    )
+    ui_url: str | None = Field(default=None, description="Where the Dagster UI is, for links in alerts.")
+    ledger_keep_days: int | None = Field(
+        default=None,
+        ge=SHORTEST_KEEP_DAYS,
+        description="Older days of the ledger are kept as Parquet only; unset: the database keeps everything.",
+    )
+    journal_keep_days: int | None = Field(
+        default=None, ge=7, description="Journals of finished optimization runs are dropped after so many days."
+    )
+    dagster_runs_keep_days: int | None = Field(
+        default=None, ge=7, description="Failed and cancelled Dagster runs are dropped after so many days."
+    )
     state_url: str | None = Field(default=None, description="State of budgets and limits; sqlite:///<home>/state.db.")
 
     @classmethod
@@ -71,6 +89,11 @@ class Environment(BaseSettings):
         """URL of the state store."""
         return self.state_url or f"sqlite:///{self.home.resolve() / 'state.db'}"
 
+    @property
+    def alerts_configured(self) -> bool:
+        """Whether anybody said where alerts go."""
+        return self.alert_log or self.alert_webhook_url is not None or self.alert_slack_url is not None
+
     def url_variables(self) -> dict[str, str]:
         """By the core's fields: the environment variables that the URLs of state and ledger came from, if they did."""
         given = {"state": self.state_url, "ledger": self.database_url}
@@ -102,6 +125,14 @@ class Environment(BaseSettings):
         if isinstance(endpoints, dict) and "openai" not in endpoints and _openai_from_environment():
             endpoints["openai"] = _openai_from_environment()
         return {**values, "state": self.state, "ledger": self.database}
+
+    def time_zone(self) -> str:
+        """The zone of days and months, for schedules; whether it is one is checked where the core is configured.
+
+        Raises:
+            ConfigurationError, InputError: the settings file is not usable.
+        """
+        return str(self.core_values().get("time_zone") or CoreSettings.model_fields["time_zone"].default)
 
     def endpoint_kinds(self) -> dict[str, str]:
         """Kind of provider by configured endpoint; needs no key.

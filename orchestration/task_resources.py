@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from domain.errors import ConfigurationError
 from orchestration.environments import Environment, placeholder
+from resources.alerts_resource import AlertsResource
 from resources.catalog_resource import CatalogResource
 from resources.database_resource import DatabaseResource
 from resources.llm.settings import CoreSettings
@@ -32,7 +33,19 @@ def build_task_resources(environment: Environment) -> dict[str, Any]:
         "storage": StorageResource(root=environment.storage_root),
         "io_manager": HandleIOManager(root=environment.storage_root),
         "llm": _llm_resource(environment),
+        "alerts": _alerts_resource(environment),
     }
+
+
+def _alerts_resource(environment: Environment) -> AlertsResource:
+    """Hooks' URLs are keys: people see the names of the variables."""
+    webhook, slack = environment.alert_webhook_url, environment.alert_slack_url
+    return AlertsResource(
+        log=environment.alert_log,
+        webhook_url=dg.EnvVar("PROMPTORY_ALERT_WEBHOOK_URL") if webhook else None,
+        slack_url=dg.EnvVar("PROMPTORY_ALERT_SLACK_URL") if slack else None,
+        ui_url=environment.ui_url,
+    )
 
 
 def _llm_resource(environment: Environment) -> LLMResource:

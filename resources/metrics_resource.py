@@ -42,6 +42,20 @@ class MetricsResource(dg.ConfigurableResource):
         with duckdb.connect(self.duckdb_path, read_only=True) as connection:
             yield connection
 
+    def refresh_arguments(self, fingerprint: str) -> list[str]:
+        """Build everything anew where the file was made by other models than these: columns may differ."""
+        note = self._built_with
+        made_by = note.read_text() if note.is_file() else None
+        return ["--full-refresh"] if made_by != fingerprint and Path(self.duckdb_path).is_file() else []
+
+    def built_with(self, fingerprint: str) -> None:
+        """Remember which models the file was made by."""
+        self._built_with.write_text(fingerprint)
+
+    @property
+    def _built_with(self) -> Path:
+        return Path(f"{self.duckdb_path}.project")
+
     def run_folder(self, run_id: str) -> Path:
         """Where dbt writes the artifacts and the log of one run."""
         return Path(self.duckdb_path).absolute().parent / "dbt_runs" / run_id

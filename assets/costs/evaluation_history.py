@@ -3,7 +3,7 @@
 import dagster as dg
 
 from resources.database_resource import DatabaseResource
-from resources.storage.call_log import write_evaluations
+from resources.storage.metric_tables import write_evaluations
 from resources.storage_resource import StorageResource
 
 

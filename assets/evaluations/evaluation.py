@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
+from pydantic import Field
 
 from assets.evaluations.checks import agreement_check, gate_check, problems_check, regression_check
 from assets.evaluations.contenders import Contenders, find_contenders
@@ -34,6 +35,16 @@ CHECKS = [
 ]
 
 
+class EvaluationConfig(dg.Config):
+    """Whether kept answers count."""
+
+    sample: int = Field(
+        default=0,
+        ge=0,
+        description="0 takes the answers that are kept; another number asks all contenders afresh, once per number.",
+    )
+
+
 @dg.asset(
     partitions_def=tasks_partitions,
     group_name="evaluations",
@@ -48,6 +59,7 @@ CHECKS = [
 )
 def evaluation(
     context: dg.AssetExecutionContext,
+    config: EvaluationConfig,
     dataset: DatasetVersion,
     prompt_version: PromptHandle,
     optimization_run: OptimizationHandle | None,
@@ -60,7 +72,7 @@ def evaluation(
     with clear_failures(context), database.connect() as opened:
         task = catalog.catalog().get(context.partition_key).task
         contenders = find_contenders(opened, prompt_version, optimization_run)
-        contest = run_interruptibly(_hold(context, task, dataset, contenders, opened, storage, llm))
+        contest = run_interruptibly(_hold(context, config, task, dataset, contenders, opened, storage, llm))
         checks = [
             gate_check(contest),
             problems_check(contest),
@@ -78,6 +90,7 @@ def evaluation(
 
 async def _hold(
     context: dg.AssetExecutionContext,
+    config: EvaluationConfig,
     task: Task,
     dataset: DatasetVersion,
     contenders: Contenders,
@@ -97,6 +110,7 @@ async def _hold(
             llm=client,
             clock=clock,
             progress=RowsLog(context.log.info, time.monotonic),
+            sample=config.sample,
         )
         decider = Decider(task, dataset, engine, database, clock)
         return await decider.run(contenders.production, contenders.candidates, contenders.references)

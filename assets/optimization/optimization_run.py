@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime
 
 import dagster as dg
+from pydantic import Field
 
 from assets.failures import clear_failures
 from assets.optimization.live_view import LiveView
@@ -22,6 +23,16 @@ from resources.storage.handles import OptimizationHandle, PromptHandle
 from resources.storage_resource import StorageResource
 
 
+class OptimizationConfig(dg.Config):
+    """Whether the search is the task's, or another one."""
+
+    seed_offset: int = Field(
+        default=0,
+        ge=0,
+        description="Added to the optimizer's seed: another search over the same rows, with its own run and cap.",
+    )
+
+
 @dg.asset(
     partitions_def=tasks_partitions,
     group_name="optimization",
@@ -36,6 +47,7 @@ from resources.storage_resource import StorageResource
 )
 def optimization_run(
     context: dg.AssetExecutionContext,
+    config: OptimizationConfig,
     dataset: DatasetVersion,
     prompt_version: PromptHandle,
     catalog: CatalogResource,
@@ -48,7 +60,7 @@ def optimization_run(
         task = catalog.catalog().get(context.partition_key).task
         with opened.session(read_only=True) as session:
             parent = prompt_versions.get(session, task.name, prompt_version.prompt_version_id)
-        run = OptimizationRun(task, parent, dataset)
+        run = OptimizationRun(task, parent, dataset, seed_offset=config.seed_offset)
         plan = run.plan(storage.path(), llm.settings(task.caps(run.id)))
         context.log.info(plan.sentence())
         watch = LiveView(context.log.info, time.monotonic)

@@ -34,6 +34,7 @@ async def answer_rows(
     *,
     concurrency: int = 16,
     progress: Progress | None = None,
+    sample: int = 0,
 ) -> Answered:
     """The answers of `prompt` to `rows`; those the store holds are taken from it.
 
@@ -45,12 +46,12 @@ async def answer_rows(
         ProviderError: the provider refuses the request itself.
         TemplateError: a row does not fill a template.
     """
-    stored = store.get_many(prompt.id, [row.input_id for row in rows], 0)
+    stored = store.get_many(prompt.id, [row.input_id for row in rows], sample)
     result = Answered(dict(stored), Effort(reused=len(stored)))
     missing = {row.input_id: row for row in rows if row.input_id not in stored}
-    runner = PromptRunner(llm, prompt, context)
+    runner = PromptRunner(llm, prompt, context, sample or None)
 
-    async with writing(partial(store.put_many, prompt.id, 0)) as writer:
+    async with writing(partial(store.put_many, prompt.id, sample)) as writer:
 
         async def answer(row: Row) -> None:
             given, completions = await runner.run(row)

@@ -78,6 +78,9 @@ class EvaluationEngine:
         concurrency: int = 16,
         progress: EvaluationProgress | None = None,
         run_id: str | None = None,
+        sample: int = 0,
+        purpose: str = "evaluate",
+        recorded: bool = True,
     ) -> None:
         """Prepare to evaluate.
 
@@ -86,6 +89,9 @@ class EvaluationEngine:
                 its figures would stand beside those of the task's metric as if they were the same.
             progress: told a stage's name, how many rows are done and of how many.
             run_id: calls belong to that run and are charged to its cap as well.
+            sample: another than 0 asks afresh, for answers that are kept by that number.
+            purpose: what the ledger says the answers were for.
+            recorded: whether evaluations are put on record beside the task's others.
         """
         self._task = task
         self._dataset = dataset
@@ -96,11 +102,13 @@ class EvaluationEngine:
         self._concurrency = concurrency
         self._progress = progress
         self._run_id = run_id
+        self._sample = sample
+        self._purpose = purpose
         self._store = DatasetStore(root)
         self._rows: dict[Split, list[Row]] = {}
         self._answers = StoredAnswers(database, clock)
         self._evaluators = tuple(task.evaluators if evaluators is None else evaluators)
-        self._recorded = evaluators is None
+        self._recorded = recorded and evaluators is None
         self._judge = Judge(llm, StoredJudgements(database), self._context(), clock, concurrency=concurrency)
 
     async def evaluate(self, prompt: PromptVersion, split: Split) -> Evaluation:
@@ -124,6 +132,7 @@ class EvaluationEngine:
             self._context(),
             concurrency=self._concurrency,
             progress=self._shown(label),
+            sample=self._sample,
         )
         contract, answers = prompt.steps[-1].output, answered.answers
         problems = {row.input_id: contract_problem(contract, answers[row.input_id]) for row in rows}
@@ -204,7 +213,7 @@ class EvaluationEngine:
     def _context(self) -> CallContext:
         own = () if self._run_id is None else (f"run:{self._run_id}",)
         return CallContext(
-            purpose="evaluate",
+            purpose=self._purpose,
             task=self._task.name,
             scopes=("org", "day", "month", f"task:{self._task.name}", *own),
             run_id=self._run_id,
@@ -253,5 +262,7 @@ class EvaluationEngine:
             for name, score in example.scores.items()
             if score.value is None or score.failed_judgements
         ]
-        content = [prompt.id, self._dataset.id, str(split), identities]
+        content: list[Any] = [prompt.id, self._dataset.id, str(split), identities]
+        if self._sample:
+            content.append({"sample": self._sample})
         return content_id([*content, unscored] if unscored else content)

@@ -18,6 +18,7 @@ from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.database.session import Database
 from resources.dspy_runtime.journal import prompt_key
 from resources.lineage.demonstrations import ShownRow, rows_shown
+from resources.lineage.removed_calls import RemovedCalls
 from resources.storage.datasets import DatasetStore
 
 
@@ -91,16 +92,29 @@ def trace_call(database: Database, root: UPath, reference: str) -> CallTrace:
         InputError: the reference is the beginning of several ids.
     """
     with database.session(read_only=True) as session:
-        return _Tracer(session, DatasetStore(root)).trace(resolve_call_id(session, reference))
+        tracer = _Tracer(session, DatasetStore(root), RemovedCalls(session, root))
+        return tracer.trace(tracer.resolve(reference))
 
 
 class _Tracer:
     """Follows one call; what is missing on the way is noted, never an error."""
 
-    def __init__(self, session: Session, store: DatasetStore) -> None:
+    def __init__(self, session: Session, store: DatasetStore, removed: RemovedCalls) -> None:
         self._session = session
         self._store = store
+        self._removed = removed
         self._missing: list[str] = []
+
+    def resolve(self, reference: str) -> str:
+        """The id of the call, looked for in the database first, then in the files of removed days."""
+        try:
+            return resolve_call_id(self._session, reference)
+        except NotFoundError:
+            found = self._removed.find(reference)
+            if found is None:
+                raise
+        call, attempts = found
+        return call.call_id if call else attempts[0].call_id
 
     def trace(self, call_id: str) -> CallTrace:
         money = self._money(call_id)
@@ -117,8 +131,12 @@ class _Tracer:
         return CallTrace(money, origin, prompt, dataset, row, tuple(self._missing))
 
     def _money(self, call_id: str) -> CallMoney:
-        attempts = ledger.attempts_of_call(self._session, call_id)
-        return CallMoney(call_id, ledger.find_call(self._session, call_id), tuple(attempts))
+        call, attempts = ledger.find_call(self._session, call_id), ledger.attempts_of_call(self._session, call_id)
+        if call is None and not attempts:
+            found = self._removed.find(call_id)
+            if found is not None:
+                return CallMoney(call_id, *found)
+        return CallMoney(call_id, call, tuple(attempts))
 
     def _prompt(self, call: CallRecord) -> PromptOrigin | None:
         version_id, task = call.prompt_version_id, call.task

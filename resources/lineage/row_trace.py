@@ -18,6 +18,7 @@ from resources.database.session import Database
 from resources.evaluation.results import ExampleResult
 from resources.evaluation.stored_examples import read_examples
 from resources.lineage.demonstrations import rows_shown
+from resources.lineage.removed_calls import RemovedCalls
 from resources.lineage.row_references import find_versions, resolve_row_id
 from resources.storage.datasets import DatasetStore
 
@@ -148,7 +149,10 @@ class _Tracer:
         from_text = any(_derived_id(one.row) == self._row_id for one in held)
         return [
             call
-            for call in ledger.calls_of_row(self._session, self._task, self._row_id)
+            for call in [
+                *RemovedCalls(self._session, self._root).of_row(self._task, self._row_id),
+                *ledger.calls_of_row(self._session, self._task, self._row_id),
+            ]
             if call.dataset_version_id in versions
             or (from_text and call.dataset_version_id is None and call.batch_id is None)
         ]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime
 from itertools import groupby
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import literal_column, select
 from sqlalchemy.orm import Session
 
 from resources.database.bulk_write import BulkWrite, Insert
 from resources.database.locks import lock_until_commit
-from resources.database.repositories import budget_scopes
+from resources.database.repositories import budget_scopes, ledger_days
 from resources.database.repositories.spending import ScopeSpend, scope_spends, scope_totals
 from resources.database.session import Database, open_database
 from resources.database.tables.ledger import AttemptRow, CallRow
@@ -29,6 +30,9 @@ from resources.llm.records import LOST
 
 ScopeTotals = list[tuple[str, int, int]]
 
+_DAY_S = 86_400
+_EPOCH = date(1970, 1, 1).toordinal()
+_STARTED, _FINISHED = CALL_COLUMNS.index("started_at"), CALL_COLUMNS.index("finished_at")
 _REBUILD_LOCK = "promptory/budget-rebuild"
 
 
@@ -58,11 +62,13 @@ class LedgerDatabase:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._writer = uuid4().hex
 
     def write(self, calls: Sequence[Row], records: Sequence[str]) -> None:
         """Store `calls` (`CALL_COLUMNS`) and the attempts in `records` (JSON), in one transaction.
 
-        No attempt is stored without a call: one that is not in `calls` gets a row from the attempt's lineage.
+        No attempt is stored without a call: one that is not in `calls` gets a row from the attempt's lineage. The days
+        that changed are marked in the same transaction, so that the metrics find late rows without looking for them.
 
         Raises:
             DatabaseUnavailableError: nothing was stored.
@@ -72,6 +78,7 @@ class LedgerDatabase:
             _WRITE_CALLS(session, calls)
             _ADD_ATTEMPTS(session, [attempt_row(record) for record in parsed])
             _write_orphans(session, orphans(parsed, {call[0] for call in calls}))
+            ledger_days.mark(session, self._writer, set(_days_touched(calls, parsed)))
 
     def rebuilding(self, apply: Callable[[ScopeTotals], None]) -> None:
         """Sum all attempts by scope and hand (scope, settled, ambiguous) to `apply`, one process at a time.
@@ -104,6 +111,15 @@ class LedgerDatabase:
     def dispose(self) -> None:
         """Close the connections."""
         self._database.dispose()
+
+
+def _days_touched(calls: Sequence[Row], records: Sequence[dict[str, Any]]) -> Iterator[date]:
+    """Every UTC day of a call, its first one included: what was written for it while its fate was unknown is there."""
+    spans = [(call[_STARTED], call[_FINISHED]) for call in calls]
+    spans += [(record["started_at"], record["finished_at"]) for record in records]
+    for first, last in {(int(started // _DAY_S), int(finished // _DAY_S)) for started, finished in spans}:
+        for number in range(first, last + 1):
+            yield date.fromordinal(_EPOCH + number)
 
 
 def _write_orphans(session: Session, lineages: dict[str, dict[str, Any]]) -> None:

@@ -38,6 +38,11 @@ class PreparedProject:
     manifest: Path
     executable: Path
 
+    @property
+    def fingerprint(self) -> str:
+        """Changes with every change of the project's files."""
+        return self.manifest.parent.name
+
 
 def prepare_manifest(home: Path, project: Path = PROJECT_FOLDER) -> PreparedProject:
     """The parsed project, parsed now (about 6 s) unless the same files were parsed before.

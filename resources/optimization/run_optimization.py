@@ -14,7 +14,7 @@ from domain.dataset import DatasetVersion
 from domain.errors import InputError, PromptoryError
 from domain.evaluators.judge_spec import JudgeSpec
 from domain.evaluators.score import Evaluator
-from domain.optimization import OptimizerSpec, optimization_run_id
+from domain.optimization import OptimizerSpec, optimization_run_id, with_seed_offset
 from domain.pricing import usd_to_nano
 from domain.prompt import PromptVersion
 from domain.task import Task
@@ -39,8 +39,10 @@ FINISHED = "finished"
 class OptimizationRun:
     """The run of a task's optimizer on one prompt version and one dataset version. Its id says exactly that."""
 
-    def __init__(self, task: Task, prompt: PromptVersionRecord, dataset: DatasetVersion) -> None:
-        """Plan the run.
+    def __init__(
+        self, task: Task, prompt: PromptVersionRecord, dataset: DatasetVersion, *, seed_offset: int = 0
+    ) -> None:
+        """Plan the run; another `seed_offset` than 0 makes it another search over the same rows.
 
         Raises:
             InputError: the task names no optimizer, or its metric's function is not there.
@@ -52,10 +54,10 @@ class OptimizationRun:
         self._task = task
         self._prompt = prompt
         self._dataset = dataset
-        self._spec: OptimizerSpec = task.optimizer
+        self._spec: OptimizerSpec = with_seed_offset(task.optimizer, seed_offset)
         self._metric = evaluator_identity(task.metric)
         cap = usd_to_nano(task.budget.run_usd)
-        self.id = optimization_run_id(prompt.id, dataset.id, task.optimizer, self._metric, cap)
+        self.id = optimization_run_id(prompt.id, dataset.id, self._spec, self._metric, cap)
 
     def execute(
         self,

@@ -105,3 +105,58 @@ def evaluations_schema() -> pa.Schema:
             ("created_at", pa.timestamp("us", tz="UTC")),
         ]
     )
+
+
+def days_schema() -> pa.Schema:
+    """One row per copied day: what its two files hold, and since when its rows are nowhere else."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("day", pa.date32()),
+            ("content_id", pa.string()),
+            ("calls", pa.int64()),
+            ("attempts", pa.int64()),
+            ("cost_nano_usd", pa.int64()),
+            ("ambiguous_nano_usd", pa.int64()),
+            ("exported_at", pa.timestamp("us", tz="UTC")),
+            ("removed_at", pa.timestamp("us", tz="UTC")),
+        ]
+    )
+
+
+def budgets_schema() -> pa.Schema:
+    """One row per budget scope when it was last looked at; money in nano-USD."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("scope", pa.string()),
+            ("window", pa.string()),
+            ("cap_nano_usd", pa.int64()),
+            ("spent_nano_usd", pa.int64()),
+            ("ambiguous_nano_usd", pa.int64()),
+            ("reserved_nano_usd", pa.int64()),
+            ("frozen", pa.bool_()),
+            ("today_nano_usd", pa.int64()),
+            ("mean_day_nano_usd", pa.int64()),
+            ("month_projection_nano_usd", pa.int64()),
+            ("taken_at", pa.timestamp("us", tz="UTC")),
+        ]
+    )
+
+
+def production_checks_schema() -> pa.Schema:
+    """One row per fresh evaluation of a production prompt."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            *((name, pa.string()) for name in ("id", "task", "prompt_version_id", "dataset_version_id")),
+            *((name, pa.int32()) for name in ("sample", "look", "rows")),
+            *((name, pa.float64()) for name in ("score", "score_low", "score_high", "reference_score", "difference")),
+            ("p_value", pa.float64()),
+            ("alpha", pa.float64()),
+            ("checked_at", pa.timestamp("us", tz="UTC")),
+        ]
+    )

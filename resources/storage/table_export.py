@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from operator import attrgetter
@@ -30,19 +30,28 @@ class ExportedFile:
 
 
 def export_records(
-    batches: Iterable[Sequence[Any]], path: UPath, schema: pa.Schema, *, day: date | None = None
+    batches: Iterable[Sequence[Any]],
+    path: UPath,
+    schema: pa.Schema,
+    *,
+    day: date | None = None,
+    before_replacing: Callable[[], None] | None = None,
 ) -> ExportedFile:
     """Write records to `path`, replacing the file as a whole; no record writes an empty file.
 
     Holds one batch at a time, which becomes one row group. The records have an attribute per column of the schema,
-    except `day`, which is the same for all rows. What a text column cannot hold as it is, is written as canonical JSON.
+    except `day` where it is given, because it is the same for all rows. What a text column cannot hold as it is, is
+    written as canonical JSON.
+
+    Args:
+        before_replacing: called once all rows were read; what it raises leaves the old file in its place.
 
     Raises:
         OSError: the file cannot be written.
     """
     import pyarrow.parquet as pq
 
-    values_of = attrgetter(*(name for name in schema.names if name != _DAY))
+    values_of = attrgetter(*(name for name in schema.names if day is None or name != _DAY))
     digest = hashlib.sha256()
     written = 0
 
@@ -55,6 +64,8 @@ def export_records(
                     digest.update(repr(row).encode("utf-8", "surrogatepass"))
                 written += len(rows)
                 writer.write_batch(_record_batch(rows, schema, day))
+        if before_replacing is not None:
+            before_replacing()
 
     write_atomically(path, write)
     return ExportedFile(path, written, digest.hexdigest())
@@ -72,7 +83,10 @@ def _record_batch(rows: list[tuple[Any, ...]], schema: pa.Schema, day: date | No
 
     columns = iter(list(zip(*rows, strict=True)))
     arrays = [
-        pa.array([day] * len(rows) if field.name == _DAY else _values(next(columns, ()), field), field.type)
+        pa.array(
+            [day] * len(rows) if day is not None and field.name == _DAY else _values(next(columns, ()), field),
+            field.type,
+        )
         for field in schema
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

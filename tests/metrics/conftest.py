@@ -13,6 +13,7 @@ import dagster as dg
 import pytest
 
 from assets.dbt_metrics import build_dbt_metrics
+from resources.database.repositories import ledger_days
 from resources.database.schema import upgrade
 from resources.database.session import Database, open_database
 from resources.database.tables import AttemptRow, CallRow, EvaluationRow
@@ -114,14 +115,16 @@ class Ledger:
         return row
 
     def save(self) -> None:
-        """Insert what was added since the last save."""
+        """Insert what was added since the last save, and mark the days as the core does."""
         with self.database.session() as session:
             for table, rows in (
                 (CallRow, self.calls),
                 (AttemptRow, self.attempts),
                 (EvaluationRow, self.evaluations),
             ):
-                session.add_all(table(**row) for row in rows[self._saved[table] :])
+                new = rows[self._saved[table] :]
+                session.add_all(table(**row) for row in new)
+                ledger_days.mark(session, "test", {row["finished_at"].date() for row in new if "finished_at" in row})
                 self._saved[table] = len(rows)
 
 

@@ -17,8 +17,9 @@ from domain.errors import SchemaVersionError
 from resources.database.session import open_database
 from resources.database.tables import Base
 from resources.storage import table_export
-from resources.storage.call_log import write_day, write_evaluations, write_missing_tables
+from resources.storage.call_log import write_day
 from resources.storage.call_log_schemas import attempts_schema, calls_schema, evaluations_schema
+from resources.storage.metric_tables import write_evaluations, write_missing_tables
 
 DAY = date(2026, 11, 21)
 

@@ -13,13 +13,18 @@ from statistics import quantiles
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pytest
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
+from metrics.outbox import RANGE_END, RANGE_START, changed, record, write_late
+from sqlalchemy import text
 
 from assets.costs.call_log import call_log
 from assets.costs.evaluation_history import evaluation_history
+from assets.costs.reconciliation import ledger_equals_marts
 from resources.database_resource import DatabaseResource
 from resources.metrics.dbt_project import PreparedProject
+from resources.metrics.reconciliation import Reconciliation, reconcile
 from resources.metrics_resource import MetricsResource, dbt_cli_resource
 from resources.storage_resource import StorageResource
 
@@ -216,8 +221,82 @@ def test_evaluations_are_compared_on_the_same_rows(built: Built) -> None:
 
 def test_nothing_is_left_behind(built: Built) -> None:
     marts = Path(built.resources["metrics"].duckdb_path).parent
-    assert sorted(path.name for path in marts.iterdir()) == ["dbt_runs", "metrics.duckdb"]
+    assert sorted(path.name for path in marts.iterdir()) == ["dbt_runs", "metrics.duckdb", "metrics.duckdb.project"]
     assert list((marts / "dbt_runs").iterdir()) == []
+
+
+# From here on the marts of `built` are changed.
+
+
+def set_against(ledger: Any, resources: dict[str, Any]) -> Reconciliation:
+    with resources["metrics"].connect() as marts:
+        return reconcile(ledger.database, marts, FIRST.date())
+
+
+def rows(resources: dict[str, Any], query: str) -> list[tuple[Any, ...]]:
+    with resources["metrics"].connect() as marts:
+        return marts.execute(query).fetchall()
+
+
+def test_a_late_attempt_changes_its_day_and_no_other(built: Built, dbt_metrics: dg.AssetsDefinition) -> None:
+    ledger, resources = built.ledger, built.resources
+    before = dict(rows(resources, "select day, sum(cost_nano_usd)::bigint from usage_by_day group by day"))
+    # Marts that were not built anew keep what somebody wrote into them.
+    with duckdb.connect(resources["metrics"].duckdb_path) as marts:
+        marts.execute("update usage_by_day set input_tokens = input_tokens + 1000000 where day = '2026-11-20'")
+    late = FIRST + timedelta(hours=5)
+    write_late(ledger.url, record("late", "dead", 777, late, late + timedelta(seconds=2)))
+    assert changed(ledger) == [FIRST.date()]
+    growing = set_against(ledger, resources)
+    assert (growing.differences, growing.growing) == ((), 1)
+
+    tags = {RANGE_START: FIRST.date().isoformat(), RANGE_END: (FIRST + timedelta(days=DAYS - 1)).date().isoformat()}
+    config = {"ops": {"call_log": {"config": {"changed_only": True}}}}
+    exported = dg.materialize([call_log], resources=resources, tags=tags, run_config=config)
+    again = dg.materialize([dbt_metrics, ledger_equals_marts], resources=resources)
+
+    assert again.success
+    written = [one for one in exported.asset_materializations_for_node("call_log") if "attempts_path" in one.metadata]
+    assert [one.partition for one in written] == ["2026-11-19"]
+    after = dict(rows(resources, "select day, sum(cost_nano_usd)::bigint from usage_by_day group by day"))
+    assert after == {**before, FIRST.date(): before[FIRST.date()] + 777}
+    assert rows(resources, "select sum(input_tokens) >= 1000000 from usage_by_day where day = '2026-11-20'") == [
+        (True,)
+    ]
+    assert changed(ledger) == []
+
+
+def test_a_mart_that_differs_fails_the_check_and_names_the_day(built: Built) -> None:
+    ledger, resources = built.ledger, built.resources
+    with duckdb.connect(resources["metrics"].duckdb_path) as marts:
+        marts.execute(
+            "update usage_by_day set cost_nano_usd = cost_nano_usd + 1 where rowid = "
+            "(select min(rowid) from usage_by_day where day = '2026-11-20')"
+        )
+    found = set_against(ledger, resources)
+    assert {(one.day.isoformat(), one.against, one.nano_usd) for one in found.differences} == {
+        ("2026-11-20", "export", 1),
+        ("2026-11-20", "ledger", 1),
+    }
+    assert "2026-11-20" in found.sentence
+
+    job = dg.define_asset_job("check", selection=dg.AssetSelection.all_asset_checks())
+    checking = dg.Definitions(asset_checks=[ledger_equals_marts], jobs=[job], resources=resources)
+    run = checking.resolve_job_def("check").execute_in_process(raise_on_error=False)
+    (evaluation,) = run.get_asset_check_evaluations()
+    assert not evaluation.passed
+    assert not run.success
+
+    with duckdb.connect(resources["metrics"].duckdb_path) as marts:
+        marts.execute("delete from usage_by_day where day = '2026-11-20'")
+
+
+def test_a_row_that_got_into_the_ledger_unmarked_is_told(built: Built) -> None:
+    ledger, resources = built.ledger, built.resources
+    with ledger.database.session() as session:
+        session.execute(text("update attempts set cost_nano_usd = cost_nano_usd + 1 where attempt_id = 'late'"))
+    found = set_against(ledger, resources)
+    assert ("2026-11-19", "ledger") in {(one.day.isoformat(), one.against) for one in found.differences}
 
 
 def test_broken_money_fails_the_build(

@@ -1,16 +1,19 @@
+{{ config(materialized='incremental', incremental_strategy='append', pre_hook='{{ drop_days_to_build() }}') }}
+
 -- Cached and unanswered calls are left out: they say nothing about a model's speed.
 select
-    day,
-    task,
-    purpose,
-    model,
+    calls.day,
+    calls.task,
+    calls.purpose,
+    calls.model,
     count(*) as calls,
-    quantile_cont(latency_s, 0.50) as p50_s,
-    quantile_cont(latency_s, 0.90) as p90_s,
-    quantile_cont(latency_s, 0.95) as p95_s,
-    quantile_cont(latency_s, 0.99) as p99_s,
-    max(latency_s) as max_s
-from {{ ref('stg_calls') }}
-where status = 'ok' and not cached
-group by day, task, purpose, model
-order by day, task, purpose, model
+    quantile_cont(calls.latency_s, 0.50) as p50_s,
+    quantile_cont(calls.latency_s, 0.90) as p90_s,
+    quantile_cont(calls.latency_s, 0.95) as p95_s,
+    quantile_cont(calls.latency_s, 0.99) as p99_s,
+    max(calls.latency_s) as max_s,
+    exported.export_id
+from {{ ref('stg_calls') }} as calls
+inner join {{ ref('stg_exported_days') }} as exported on exported.day = calls.day
+where calls.status = 'ok' and not calls.cached and calls.day in ({{ days_to_build(this) }})
+group by calls.day, calls.task, calls.purpose, calls.model, exported.export_id

@@ -1,3 +1,4 @@
+-- depends_on: {{ ref("stg_exported_days") }}
 select
     day,
     attempt_id,

@@ -13,6 +13,7 @@ from orchestration.cli.figures import dollars, usd
 from orchestration.cli.opening import current_database
 from orchestration.cli.screen import emit, table
 from orchestration.environments import Environment
+from resources.database.repositories import ledger_days
 from resources.database.repositories.spending import SpendKey, SpendLine, spend, totals
 
 KEYS: dict[str, SpendKey] = {
@@ -31,6 +32,7 @@ def spending(by: str, since: datetime | None, until: datetime | None, as_json: b
     with current_database(Environment.read()) as database, database.session(read_only=True) as session:
         lines = spend(session, KEYS[by], since=since, until=until)
         total = totals(session, since=since, until=until)
+        compacted = ledger_days.removed_within(session, since, until)
     summed = {
         "calls": sum(line.calls for line in lines),
         "attempts": total.attempts,
@@ -38,9 +40,22 @@ def spending(by: str, since: datetime | None, until: datetime | None, as_json: b
         "output_tokens": sum(line.output_tokens for line in lines),
         **_money(total.spent_nano_usd, total.ambiguous_nano_usd),
     }
-    value = {"by": by, "since": since, "until": until, "lines": [_values(line) for line in lines], "total": summed}
+    value = {
+        "by": by,
+        "since": since,
+        "until": until,
+        "lines": [_values(line) for line in lines],
+        "total": summed,
+        "compacted": {"days": compacted[0], "cost_nano_usd": compacted[1]},
+    }
 
     def show(console: Console) -> None:
+        if compacted[0]:
+            console.print(
+                f"{compacted[0]} days with {dollars(compacted[1])} are in the call log's files and not counted here; "
+                "`metrics/cost_by_day` has all days.",
+                style="yellow",
+            )
         if not lines:
             console.print("No call has been paid for in that time.")
             return

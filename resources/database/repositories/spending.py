@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, String, case, func, select, type_coerce
 from sqlalchemy.orm import Session
 
+from resources.database.repositories import ledger_days
 from resources.database.repositories.ledger import finished
 from resources.database.repositories.records import AnySelect
 from resources.database.tables import AttemptRow, CallRow
@@ -114,7 +115,7 @@ def totals(session: Session, *, since: datetime | None = None, until: datetime |
 
 
 def scope_totals(session: Session) -> list[tuple[str, int, int]]:
-    """(scope, spent, ambiguous) in nano-USD for every scope that was ever charged.
+    """(scope, spent, ambiguous) in nano-USD for every scope that was ever charged, by attempts removed since too.
 
     Reads every attempt there is: for rebuilding a lost state store, not for looking.
     """
@@ -125,7 +126,11 @@ def scope_totals(session: Session) -> list[tuple[str, int, int]]:
         .group_by(scope)
         .order_by(scope)
     )
-    return [(name, int(spent), int(ambiguous)) for name, spent, ambiguous in rows]
+    sums = {name: (int(spent), int(ambiguous)) for name, spent, ambiguous in rows}
+    for name, spent, ambiguous in ledger_days.removed_spend(session):
+        here = sums.get(name, (0, 0))
+        sums[name] = (here[0] + spent, here[1] + ambiguous)
+    return [(name, *sums[name]) for name in sorted(sums)]
 
 
 def scope_spends(session: Session, since: datetime, starts: Sequence[datetime]) -> list[ScopeSpend]:
@@ -167,3 +172,12 @@ def _key(session: Session, by: SpendKey) -> ColumnElement[Any]:
     if session.get_bind().dialect.name == "postgresql":
         return func.to_char(func.timezone("UTC", AttemptRow.finished_at), "YYYY-MM-DD")
     return func.substr(type_coerce(AttemptRow.finished_at, String), 1, 10)
+
+
+def day_totals(session: Session, start: datetime, end: datetime) -> tuple[int, int, int, int]:
+    """(calls, attempts, cost, ambiguous part of it) of what finished in [start, end); money in nano-USD."""
+    calls = session.execute(
+        select(func.count()).select_from(CallRow).where(CallRow.finished_at >= start, CallRow.finished_at < end)
+    ).scalar_one()
+    sums = totals(session, since=start, until=end)
+    return calls, sums.attempts, sums.spent_nano_usd + sums.ambiguous_nano_usd, sums.ambiguous_nano_usd

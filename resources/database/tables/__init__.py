@@ -5,6 +5,14 @@ from resources.database.tables.catalog import AliasMoveRow, AliasRow, DatasetVer
 from resources.database.tables.experiments import ExperimentRow, InteractionRow, OutcomeRow
 from resources.database.tables.judgements import JudgementRow
 from resources.database.tables.ledger import AttemptRow, BudgetScopeRow, CallRow
+from resources.database.tables.metrics import (
+    AlertRow,
+    ExportedDayRow,
+    InputCheckRow,
+    LedgerMarkRow,
+    ProductionCheckRow,
+    RemovedSpendRow,
+)
 from resources.database.tables.optimization import (
     AnswerRow,
     EvaluationRow,
@@ -14,6 +22,7 @@ from resources.database.tables.optimization import (
 )
 
 __all__ = [
+    "AlertRow",
     "AliasMoveRow",
     "AliasRow",
     "AnswerRow",
@@ -24,12 +33,17 @@ __all__ = [
     "DatasetVersionRow",
     "EvaluationRow",
     "ExperimentRow",
+    "ExportedDayRow",
     "GateDecisionRow",
+    "InputCheckRow",
     "InteractionRow",
     "JournalEntryRow",
     "JudgementRow",
+    "LedgerMarkRow",
     "OptimizationRunRow",
     "OutcomeRow",
+    "ProductionCheckRow",
     "PromptVersionRow",
+    "RemovedSpendRow",
     "TaskRow",
 ]

@@ -1,0 +1,9 @@
+select
+    day,
+    asset,
+    {{ usage_measures() }},
+    {{ per_answer() }} as cost_per_answer_nano_usd,
+    {{ usd(per_answer()) }} as cost_per_answer_usd
+from {{ ref('usage_by_day') }}
+group by day, asset
+order by day, asset

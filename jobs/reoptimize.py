@@ -1,0 +1,12 @@
+"""Job: search anew after production has drifted."""
+
+import dagster as dg
+
+reoptimize = dg.define_asset_job(
+    "reoptimize",
+    selection=dg.AssetSelection.assets("optimization_run", "evaluation"),
+    description=(
+        "Another search over the task's rows, and an evaluation in which all contenders answer afresh: what production "
+        "answered before it drifted says nothing about now."
+    ),
+)

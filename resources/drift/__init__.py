@@ -1,0 +1,1 @@
+"""Has production moved away from what it was promoted on?"""

@@ -1,0 +1,66 @@
+"""Rows that are in a day's file only: read back, so that rewriting the file cannot lose them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from upath import UPath
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Record = TypeVar("Record", bound="DataclassInstance")
+
+_JSON_FIELDS = ("price",)
+
+
+def with_removed_rows(
+    path: UPath, late: Iterable[Sequence[Record]], record: type[Record], key: str, batch_rows: int
+) -> Iterator[Sequence[Record]]:
+    """The records of the file at `path`, then those of `late`, which win where both have one.
+
+    The late ones are held in memory: they are what the database got after it gave the day's rows away. The file is
+    copied first, because it is about to be replaced.
+
+    Raises:
+        OSError: the file is not there or cannot be read.
+    """
+    import pyarrow.parquet as pq
+
+    added = {getattr(one, key): one for batch in late for one in batch}
+    with TemporaryFile() as copy:
+        with path.open("rb") as stream:
+            shutil.copyfileobj(stream, copy)
+        for batch in pq.ParquetFile(copy).iter_batches(batch_size=batch_rows):
+            kept = [row for row in batch.to_pylist() if row[key] not in added]
+            if kept:
+                yield [as_record(row, record) for row in kept]
+    if added:
+        yield list(added.values())
+
+
+def read_records(path: UPath, record: type[Record], batch_rows: int = 10_000) -> Iterator[Record]:
+    """The rows of a day's file, in its order, as the records they were written from.
+
+    Raises:
+        OSError: the file is not there or cannot be read.
+    """
+    import pyarrow.parquet as pq
+
+    with path.open("rb") as stream:
+        for batch in pq.ParquetFile(stream).iter_batches(batch_size=batch_rows):
+            yield from (as_record(row, record) for row in batch.to_pylist())
+
+
+def as_record(row: dict[str, Any], record: type[Record]) -> Record:
+    """A row of a Parquet file as the record it was written from."""
+    values = {field.name: row.get(field.name) for field in fields(record)}
+    for name in _JSON_FIELDS:
+        if values.get(name) is not None:
+            values[name] = json.loads(values[name])
+    return record(**values)
