@@ -234,7 +234,8 @@ def main(arguments: list[str] | None = None) -> None:
         environment = prepare(Path(folder), rows, design)
         page = f"{heading()}\n## Stated before the run ({_now()})\n\n{statement(environment)}\n"
         _give(page, options.output, page)
-        part = f"\n## What came of it ({_now()})\n\n{results(measure(environment))}\n"
+        found = results(measure(environment))
+        part = f"\n## What came of it ({_now()})\n\n{found}\n"
         _give(part, options.output, page + part)
 
 
