@@ -24,7 +24,16 @@ from typing import TYPE_CHECKING, Any
 
 from upath import UPath
 
-from benchmarks.banking_task import NAME, DataMissingError, Design, read_rows, write_catalog
+from benchmarks.banking_task import (
+    DATA_HELP,
+    DATA_VARIABLE,
+    NAME,
+    DataMissingError,
+    Design,
+    data_folder,
+    read_rows,
+    write_catalog,
+)
 
 if TYPE_CHECKING:
     from domain.dataset import DatasetVersion
@@ -64,12 +73,19 @@ class Found:
 
 
 def own_environment(folder: Path) -> Environment:
-    """Settings that nothing outside `folder` has a say in."""
+    """Settings in which no variable of the environment has a say."""
     from orchestration.environments import Environment
 
-    for name in [name for name in os.environ if name.startswith("PROMPTORY_") or name == "DAGSTER_HOME"]:
-        del os.environ[name]
-    return Environment(home=folder / "home", catalog=folder / "catalog", config=folder / "promptory.yaml")
+    home = folder / "home"
+    return Environment(
+        home=home,
+        catalog=folder / "catalog",
+        config=folder / "promptory.yaml",
+        landing=str(home / "landing"),
+        storage=str(home / "storage"),
+        database_url=f"sqlite:///{home / 'promptory.db'}",
+        state_url=f"sqlite:///{home / 'state.db'}",
+    )
 
 
 def prepare(folder: Path, rows: list[tuple[str, str]], design: Design) -> Environment:
@@ -214,7 +230,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.banking77", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with train.csv and test.csv")
+    parser.add_argument("--data", type=Path, default=data_folder(), help=DATA_HELP)
     parser.add_argument("--output", type=Path, help="also write the page here, its first part before the first call")
     parser.add_argument("--seed", type=int, default=Design.seed, help="of the search (default: %(default)s)")
     parser.add_argument("--candidates", type=int, default=Design.candidates, help="sets drawn (default: %(default)s)")
@@ -225,6 +241,9 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """State, run, report."""
     options = parse_options(arguments)
+    if options.data is None:
+        sys.exit(f"banking77 is no part of Promptory: name its folder with --data, or set {DATA_VARIABLE}.")
+    os.environ.pop("DAGSTER_HOME", None)  # its runs belong to no instance but their own
     try:
         rows = read_rows(options.data)
     except DataMissingError as error:

@@ -7,6 +7,7 @@ whoever measures. Both files become one dataset, since Promptory deals rows to i
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ import yaml
 NAME = "banking77"
 FILES = ("train.csv", "test.csv")
 COLUMNS = ("text", "category")
+
+
+DATA_VARIABLE = "PROMPTORY_TEST_DATA"
+DATA_HELP = f"folder with train.csv and test.csv of banking77 (default: ${DATA_VARIABLE}/banking77)"
 
 
 class DataMissingError(Exception):
@@ -42,6 +47,12 @@ class Design:
     split_seed: int = 77
     alpha: float = 0.05
     run_usd: str = "10.00"
+
+
+def data_folder() -> Path | None:
+    """Where the environment says the rows are; None where it does not."""
+    named = os.environ.get(DATA_VARIABLE)
+    return Path(named) / NAME if named else None
 
 
 def read_rows(folder: Path) -> list[tuple[str, str]]:

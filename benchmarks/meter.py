@@ -100,7 +100,6 @@ class Meter:
         self.requests = 0
         self.running = 0
         self.peak_running = 0
-        self._seed = seed
         self._sorters: dict[str, Sorter] = {}
         self._random = random.Random(seed)
         self._admitted: deque[float] = deque()
@@ -197,7 +196,7 @@ class Meter:
         if behaviour.labels is None:
             return behaviour.answer
         if behaviour.labels not in self._sorters:
-            self._sorters[behaviour.labels] = Sorter.read(Path(behaviour.labels), self._seed)
+            self._sorters[behaviour.labels] = Sorter.read(Path(behaviour.labels))
         return self._sorters[behaviour.labels].answer(body)
 
     def _told(self, output_tokens: int, behaviour: Behaviour) -> int:

@@ -57,7 +57,7 @@ class Measured:
     Attributes:
         wall_s, cpu_s: of the compilation; the process' CPU, all threads.
         calls: requests the provider counted in that time.
-        asked: calls this side says it made over the wire; None where it keeps no count of these.
+        asked: answers this side says it asked for in all, scoring included; None where a cache gave some of them.
         nano_usd: what the provider billed for them.
         peak: most requests under way at once since the provider started.
         score: of the result on dev, 0 to 1.
@@ -147,8 +147,10 @@ def run_ours(folder: Path, base_url: str) -> Measured:
                 "budgets": task.caps(run.id),
             }
         )
+        root = UPath(folder / "storage")
+        run.plan(root, settings)  # as the asset does; with it, what reads rows is loaded, as on the other side
         watch = _Watch(base_url)
-        record = run.execute(database, UPath(folder / "storage"), lambda: open_client_sync(settings), clock)
+        record = run.execute(database, root, lambda: open_client_sync(settings), clock)
         wall, cpu, counts = watch.read()
         with database.session(read_only=True) as session:
             spent = effort.run_effort(session, run.id)
@@ -187,7 +189,7 @@ def run_dspy(folder: Path, base_url: str, *, cache: bool) -> Measured:
         wall,
         cpu,
         counts["requests"],
-        None,
+        None if cache else plain.count.asked,
         counts["nano_usd"],
         counts["peak_running"],
         score,

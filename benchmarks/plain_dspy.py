@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import dspy
+from dspy.utils.callback import BaseCallback
 
 from benchmarks.sorter import LABEL_FIELD, TEXT_FIELD
 from domain.dataset import Row
@@ -24,6 +26,18 @@ TASK_TOKENS = 64
 WRITER_TOKENS = 4_096
 
 
+class CallCount(BaseCallback):
+    """How many answers the program and the optimizer wanted; those of a cache are among them."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._lock = threading.Lock()
+
+    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:  # noqa: ARG002 (DSPy passes it)
+        with self._lock:
+            self.asked += (inputs.get("kwargs") or {}).get("n") or 1
+
+
 @dataclass(frozen=True)
 class Plain:
     """A DSPy program with its data, ready to be compiled.
@@ -39,6 +53,7 @@ class Plain:
     spec: Any
     task: dspy.LM
     writer: dspy.LM
+    count: CallCount
 
     def compile(self) -> dspy.Module:
         """What the optimizer chose."""
@@ -57,13 +72,15 @@ def plain_dspy(
     """The program over these rows, in this order. `cache` is DSPy's own, in memory, empty at first."""
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=cache)
     signature = dspy.Signature(f"{TEXT_FIELD} -> {LABEL_FIELD}", instructions)
+    count = CallCount()
     return Plain(
         program=dspy.Predict(signature),
         train=_examples(train),
         dev=_examples(dev),
         spec=spec,
-        task=_lm(base_url, 0.0, TASK_TOKENS, cache=cache),
-        writer=_lm(base_url, 1.0, WRITER_TOKENS, cache=cache),
+        task=_lm(base_url, 0.0, TASK_TOKENS, count, cache=cache),
+        writer=_lm(base_url, 1.0, WRITER_TOKENS, count, cache=cache),
+        count=count,
     )
 
 
@@ -83,13 +100,14 @@ def told_metric(
     return dspy.Prediction(score=score, feedback=f"Given: {given}. Expected: {gold[LABEL_FIELD]}.")
 
 
-def _lm(base_url: str, temperature: float, max_tokens: int, *, cache: bool) -> dspy.LM:
+def _lm(base_url: str, temperature: float, max_tokens: int, count: CallCount, *, cache: bool) -> dspy.LM:
     return dspy.LM(
         "openai/m",
         api_base=base_url,
         api_key="key",
         cache=cache,
         num_retries=0,
+        callbacks=[count],
         temperature=temperature,
         max_tokens=max_tokens,
     )

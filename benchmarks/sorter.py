@@ -9,9 +9,10 @@ temperature 0, it is sometimes luckier and sometimes less.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-import random
 import re
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ ENOUGH_DEMONSTRATIONS = 8
 LUCK = 0.3
 RULE = "Rule"
 
+_RULE = re.compile(rf"{RULE} \d+")
 _WANTED = re.compile(r"`\[\[ ## (\w+) ## ]]`")
 _TEXT = re.compile(rf"\[\[ ## {TEXT_FIELD} ## ]]\n(.*?)(?:\n\n(?:\[\[ ## |Respond with )|\Z)", re.DOTALL)
 _NAME = re.compile(r"`(\w+)`")
@@ -29,22 +31,22 @@ _MODULE = re.compile(r'"((?:\w+(?:\[\d+])?(?:\.\w+)*))"')
 
 
 class Sorter:
-    """Answers chat requests.
+    """Answers chat requests; asked the same things in another order, by other threads, it says the same.
 
     Args:
         labels: label by text.
-        seed: of the luck above temperature 0 and of the rules' numbers.
     """
 
-    def __init__(self, labels: dict[str, str], seed: int) -> None:
+    def __init__(self, labels: dict[str, str]) -> None:
         self._labels = {_plain(text): label for text, label in labels.items()}
         self._names = sorted(set(labels.values()))
-        self._random = random.Random(seed)
+        self._draws: Counter[str] = Counter()
+        self._rules = itertools.count(1)
 
     @classmethod
-    def read(cls, path: Path, seed: int) -> Sorter:
+    def read(cls, path: Path) -> Sorter:
         """From a JSON object of labels by text."""
-        return cls(json.loads(path.read_text(encoding="utf-8")), seed)
+        return cls(json.loads(path.read_text(encoding="utf-8")))
 
     def answer(self, body: dict[str, Any]) -> str:
         """What the model says to this request."""
@@ -60,19 +62,26 @@ class Sorter:
         return json.dumps({name: self._written(name, asked) for name in _NAME.findall(asked.strip().splitlines()[-1])})
 
     def _label(self, text: str, messages: list[dict[str, Any]], temperature: float) -> str:
-        system = " ".join(one["content"] for one in messages if one["role"] == "system")
-        turns = [one["content"] for one in messages[:-1] if one["role"] == "user"]
-        ability = 0.45 + 0.25 * min(1.0, len(turns) / ENOUGH_DEMONSTRATIONS) + (0.1 if RULE in system else 0.0)
-        ability += 0.1 * (_share(" ".join([system, *turns])) - 0.5)
-        luck = self._random.uniform(-LUCK, LUCK) if temperature > 0 else 0.0
+        rules = _RULE.findall(" ".join(one["content"] for one in messages if one["role"] == "system"))
+        shown = [_shown_text(one["content"]) for one in messages[:-1] if one["role"] == "user"]
+        ability = 0.45 + 0.25 * min(1.0, len(shown) / ENOUGH_DEMONSTRATIONS) + (0.1 if rules else 0.0)
+        # Some prompts are better than others. Only what both sides say alike counts: hence they search the same way.
+        prompt = " ".join([*rules, *shown])
+        ability += 0.1 * (_share(prompt) - 0.5)
+        luck = LUCK * (2 * _share(self._draw(f"{text} {prompt}")) - 1) if temperature > 0 else 0.0
         right = self._labels[text]
         if _share(text) + luck < ability:
             return right
         wrong = [name for name in self._names if name != right]
         return wrong[int(_share(f"wrong {text}") * len(wrong))] if wrong else right
 
+    def _draw(self, content: str) -> str:
+        """Names the next draw of an answer to the same thing."""
+        self._draws[content] += 1
+        return f"{content} {self._draws[content]}"
+
     def _written(self, name: str, asked: str) -> str:
-        rule = f"{RULE} {self._random.randrange(10_000)}. " + "Mind every word of the question. " * 12
+        rule = f"{RULE} {next(self._rules)}. " + "Mind every word of the question. " * 12
         if name != "module_advice":
             return rule
         names = _MODULE.findall(asked.partition("## module_names ##")[2])
