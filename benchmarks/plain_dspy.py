@@ -71,7 +71,7 @@ def plain_dspy(
 ) -> Plain:
     """The program over these rows, in this order. `cache` is DSPy's own, in memory, empty at first."""
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=cache)
-    signature = dspy.Signature(f"{TEXT_FIELD} -> {LABEL_FIELD}", instructions)
+    signature = dspy.make_signature(f"{TEXT_FIELD} -> {LABEL_FIELD}", instructions)
     count = CallCount()
     return Plain(
         program=dspy.Predict(signature),

@@ -11,10 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
 from functools import partial
+from typing import cast
 
 from resources.dspy_runtime.calls import with_what_is_known
 from resources.dspy_runtime.dspy_import import dspy
 from resources.dspy_runtime.optimizers.setting import Setting
+from resources.dspy_runtime.program import StepPrediction
 
 
 @contextmanager
@@ -49,4 +51,4 @@ def scored_alongside(program: dspy.Module, setting: Setting, threads: int) -> Ab
 
 
 def _score(program: dspy.Module, setting: Setting, example: dspy.Example) -> None:
-    setting.metric(example, program(**example.inputs()))
+    setting.metric(example, cast(StepPrediction, program(**example.inputs())))
