@@ -11,8 +11,10 @@ import random
 import time
 from collections import deque
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.sorter import Sorter
 from benchmarks.wire import Reply
 
 INPUT_NANO_USD = 150
@@ -40,6 +42,7 @@ class Behaviour:
         overlong_share: ignore `max_tokens`, give the answer ten times over, and bill and report all of it.
         dead: answer 500 to everything.
         answer: the text that is given, as far as `max_tokens` lets it.
+        labels: a JSON file of labels by text: then `sorter.Sorter` answers instead.
     """
 
     latency_s: float = 0.0
@@ -56,6 +59,7 @@ class Behaviour:
     overlong_share: float = 0.0
     dead: bool = False
     answer: str = "the customer asks for a refund"
+    labels: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,7 @@ class Meter:
         self.requests = 0
         self.running = 0
         self.peak_running = 0
+        self._sorters: dict[str, Sorter] = {}
         self._random = random.Random(seed)
         self._admitted: deque[float] = deque()
 
@@ -157,8 +162,10 @@ class Meter:
         messages = body["messages"]
         input_tokens = sum(len(message["content"].split()) for message in messages) + 3
         limit = body.get("max_tokens") or body.get("max_completion_tokens") or 4096
-        words = behaviour.answer.split()
+        text = self._text(body, behaviour)
+        words = text.split()
         said = words * 10 if self._happens(behaviour.overlong_share) else words[:limit]
+        given = text if said == words else " ".join(said)
         line = InvoiceLine(
             request_id=f"chatcmpl-{len(self.invoice)}",
             key=messages[-1]["content"].split(" ", 1)[0],
@@ -176,7 +183,7 @@ class Meter:
             "choices": [
                 {
                     "index": 0,
-                    "message": {"role": "assistant", "content": " ".join(said), "refusal": None},
+                    "message": {"role": "assistant", "content": given, "refusal": None},
                     "finish_reason": "stop" if len(said) >= len(words) else "length",
                 }
             ],
@@ -184,6 +191,13 @@ class Meter:
         if not self._happens(behaviour.silent_share):
             completion["usage"] = _usage(input_tokens, self._told(len(said), behaviour))
         return json.dumps(completion).encode()
+
+    def _text(self, body: dict[str, Any], behaviour: Behaviour) -> str:
+        if behaviour.labels is None:
+            return behaviour.answer
+        if behaviour.labels not in self._sorters:
+            self._sorters[behaviour.labels] = Sorter.read(Path(behaviour.labels))
+        return self._sorters[behaviour.labels].answer(body)
 
     def _told(self, output_tokens: int, behaviour: Behaviour) -> int:
         """The output tokens that are reported."""

@@ -35,7 +35,7 @@ class _Run(BaseModel):
 
 
 class _Optimizer(_Run):
-    threads: int = Field(default=4, ge=1, le=64, description="Concurrent rows; never changes the result.")
+    threads: int = Field(default=4, ge=1, le=64, description="Calls under way at once; never changes the result.")
 
 
 class _Writer(_Optimizer):

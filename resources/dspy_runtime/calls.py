@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 from typing import Literal, Protocol
 
@@ -16,6 +19,15 @@ from resources.llm.types import CallContext, Completion, Request
 JUDGING = "judge"
 DRAWS_PER_ROLLOUT = 1_000
 PROPOSAL_MAX_OUTPUT_TOKENS = 4_096
+
+
+_KNOWN_IS_GIVEN: ContextVar[bool] = ContextVar("promptory_known_is_given", default=False)
+
+
+def with_what_is_known(job: Callable[[], object]) -> None:
+    """Do `job`, whose calls get the answers the run has even after it was halted; nothing more is asked then."""
+    _KNOWN_IS_GIVEN.set(True)
+    job()
 
 
 class Completer(Protocol):
@@ -88,7 +100,12 @@ class RunCalls:
         self._watcher = watcher
         self._idle = threading.Condition()
         self._active = 0
+        self._room: AbstractContextManager[object] = nullcontext()
         self.halted: OptimizationHalted | None = None
+
+    def limit(self, concurrent: int) -> None:
+        """Let at most `concurrent` calls ask the core at once, whatever threads they come from."""
+        self._room = threading.BoundedSemaphore(concurrent)
 
     def answer(self, request: Request, draw: Draw, task: TaskCall | None) -> Answer:
         """The journalled answer: `text`, `model`, `call_id`, `finish_reason`, the token counts and `cost_nano_usd`,
@@ -97,13 +114,28 @@ class RunCalls:
         Raises:
             OptimizationHalted: there is none, or there was none for an earlier call.
         """
-        self.check()
-        sampled = replace(request, sample=draw.sample(request.temperature))
+        with self._under_way():
+            answer = self._journalled(request, draw, task)
+            self._watcher.answered(answer, task)
+        return answer
+
+    def ask_ahead(self, request: Request, draws: Iterable[Draw], task: TaskCall | None) -> None:
+        """Ask for draws that `answer` will be asked for next, all at once; what fails shows there."""
+        for draw in draws:
+            threading.Thread(target=self._ask_ahead, args=(request, draw, task), daemon=True).start()
+
+    def _ask_ahead(self, request: Request, draw: Draw, task: TaskCall | None) -> None:
+        with suppress(OptimizationHalted), self._under_way():
+            self._journalled(request, draw, task)
+
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
+        if not _KNOWN_IS_GIVEN.get():
+            self.check()
         with self._idle:
             self._active += 1
         try:
-            answer = self._journal.answer(_key(sampled, draw), lambda: self._ask(sampled, task))
-            self._watcher.answered(answer, task)
+            yield
         except BaseException as error:
             self.halt(error)
             if isinstance(error, Exception):
@@ -113,7 +145,10 @@ class RunCalls:
             with self._idle:
                 self._active -= 1
                 self._idle.notify_all()
-        return answer
+
+    def _journalled(self, request: Request, draw: Draw, task: TaskCall | None) -> Answer:
+        sampled = replace(request, sample=draw.sample(request.temperature))
+        return self._journal.answer(_key(sampled, draw), lambda: self._ask(sampled, task))
 
     def halt(self, error: BaseException) -> None:
         """Answer no more calls; the first error is the one that is kept."""
@@ -140,7 +175,9 @@ class RunCalls:
         if self._journal.stop_reason is not None:
             raise OptimizationHalted(self._journal.stop_reason)
         try:
-            completion = self._completer(request, self._context_of(task))
+            with self._room:
+                self.check()
+                completion = self._completer(request, self._context_of(task))
         except ProviderError as error:
             if task is None or task.purpose != JUDGING or error.fault not in FAULTS_OF_ONE_REQUEST:
                 raise

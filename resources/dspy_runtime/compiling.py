@@ -47,6 +47,7 @@ def _compile_stage(
     plan = program.plan
     plan.row_ids = _row_ids(plan.fields.rows, (*material.train, *material.dev))
     metric = RowMetric(row_scores(material.evaluator, start, calls), plan, board)
+    calls.limit(stage.threads)
     task = task_lm(calls, start)
     setting = Setting(
         program=program,
@@ -55,6 +56,7 @@ def _compile_stage(
         dev=metric.dev_examples(material.dev),
         task_lm=task,
         proposal_lm=proposal_lm(calls, proposal_model(stage, start.model) or start.model),
+        halt=calls.halt,
     )
     with dspy.context(
         lm=task,

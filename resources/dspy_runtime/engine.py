@@ -32,15 +32,19 @@ MakeRequest = Callable[[tuple[Message, ...], dspy.lm15.Config], Request]
 
 @dataclass(slots=True)
 class _LmCall:
-    """The DSPy call under way: its rollout and how many answers it has had."""
+    """The DSPy call under way: its rollout, how many answers it wants and how many it has had."""
 
     rollout_id: int | None = None
+    wanted: int = 1
     answered: int = 0
 
     def next_draw(self) -> Draw:
         draw = Draw(self.rollout_id, self.answered)
         self.answered += 1
         return draw
+
+    def draws_to_come(self) -> list[Draw]:
+        return [Draw(self.rollout_id, index) for index in range(self.answered, self.wanted)]
 
 
 _CURRENT_CALL: ContextVar[_LmCall | None] = ContextVar("promptory_lm_call", default=None)
@@ -54,7 +58,8 @@ class DrawCapture(dspy.utils.BaseCallback):
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:  # noqa: ARG002 (DSPy passes it)
         own = inputs.get("kwargs") or {}
-        _CURRENT_CALL.set(_LmCall(own.get("rollout_id", instance.kwargs.get("rollout_id"))))
+        rollout_id, wanted = (own.get(name, instance.kwargs.get(name)) for name in ("rollout_id", "n"))
+        _CURRENT_CALL.set(_LmCall(rollout_id, wanted or 1))
 
 
 class CoreEngine:
@@ -72,7 +77,10 @@ class CoreEngine:
         """
         call = _CURRENT_CALL.get() or _LmCall()
         own = self._make_request(_messages(request), request.config)
-        answer = self._calls.answer(own, call.next_draw(), current_task())
+        draw = call.next_draw()
+        if draw.index == 0:  # DSPy asks for one after the other
+            self._calls.ask_ahead(own, call.draws_to_come(), current_task())
+        answer = self._calls.answer(own, draw, current_task())
         return dspy.lm15.Response(
             id=answer["call_id"],
             model=answer["model"],

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
+
 import pytest
 from dspy_runtime.scripted import MemoryJournal, completion, ticket_prompt
 
-from resources.dspy_runtime.calls import PROPOSAL_MAX_OUTPUT_TOKENS, RunCalls
+from resources.dspy_runtime.calls import PROPOSAL_MAX_OUTPUT_TOKENS, Completer, RunCalls
 from resources.dspy_runtime.dspy_import import dspy
 from resources.dspy_runtime.engine import proposal_lm, task_lm
 from resources.dspy_runtime.halting import OptimizationHalted
 from resources.dspy_runtime.journal import Journal
 from resources.dspy_runtime.progress import ProgressReport
-from resources.llm.types import CallContext, Request
+from resources.llm.types import CallContext, Completion, Request
 
 
 class Counting:
     def __init__(self, finish_reason="stop") -> None:
         self.requests: list[Request] = []
+        self._numbers = itertools.count(1)
         self._finish_reason = finish_reason
 
     def __call__(self, request: Request, context: CallContext):
         self.requests.append(request)
-        return completion(f"answer {len(self.requests)}", len(self.requests), request.model, self._finish_reason)
+        number = next(self._numbers)
+        return completion(f"answer {number}", number, request.model, self._finish_reason)
 
 
-def writer(model: Counting) -> dspy.LM:
+def writer(model: Completer) -> dspy.LM:
     calls = RunCalls(model, Journal(MemoryJournal(), "run"), CallContext(), ProgressReport(None, 0))
     return proposal_lm(calls, "openai/writer")
 
@@ -32,9 +37,30 @@ def writer(model: Counting) -> dspy.LM:
 def test_several_answers_to_one_call_are_several_samples() -> None:
     model = Counting()
     lm = writer(model)
-    assert lm("hello", n=3) == ["answer 1", "answer 2", "answer 3"]
-    assert [request.sample for request in model.requests] == [0, 1, 2]
-    assert lm("hello", n=3) == ["answer 1", "answer 2", "answer 3"], "asked again, the run has them already"
+    answers = lm("hello", n=3)
+    assert sorted(answers) == ["answer 1", "answer 2", "answer 3"]
+    assert sorted(request.sample or 0 for request in model.requests) == [0, 1, 2]
+    assert lm("hello", n=3) == answers, "asked again, the run has them already"
+
+
+def test_several_answers_to_one_call_are_asked_for_at_once() -> None:
+    together = threading.Barrier(3, timeout=10)
+
+    def meeting(request: Request, context: CallContext) -> Completion:
+        together.wait()
+        return completion(f"sample {request.sample}", 1, request.model)
+
+    assert writer(meeting)("hello", n=3) == ["sample 0", "sample 1", "sample 2"]
+
+
+def test_one_of_several_answers_that_fails_ends_the_run() -> None:
+    def failing(request: Request, context: CallContext) -> Completion:
+        if request.sample == 2:
+            raise RuntimeError("the model is away")
+        return completion("text", 1, request.model)
+
+    with pytest.raises(OptimizationHalted):
+        writer(failing)("hello", n=3)
 
 
 def test_rollouts_are_captured_from_the_call_and_from_the_copy() -> None:

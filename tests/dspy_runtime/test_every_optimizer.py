@@ -144,8 +144,8 @@ def test_copro_gets_an_answer_of_its_own_for_each_of_n() -> None:
     model = ScriptedModel()
     run(CoproSpec(breadth=4, depth=2, temperature=0.7), model)
     proposals = [request for request in model.requests if is_proposal(request)]
-    first = [request.sample for request in proposals if request.messages == proposals[0].messages]
-    assert first == [0, 1, 2]
+    first = {request.sample for request in proposals if request.messages == proposals[0].messages}
+    assert first == {0, 1, 2}
     assert len(proposals) == 3 + 4
     assert {request.temperature for request in proposals} == {0.7}
 

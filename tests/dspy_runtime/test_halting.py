@@ -51,7 +51,8 @@ def test_its_own_cap_ends_the_run_with_the_best_so_far(spec: OptimizerSpec, shar
     result = run(spec, model, MemoryJournal(), budget_left=lambda: False)
     assert result.stop_reason == "run_budget"
     assert model.refused <= THREADS
-    if answers < 20:
+    # The cheapest search bootstraps while the start is scored, and may then have spent half its money on either.
+    if answers < 20 or (spec.kind == "bootstrap_few_shot" and not result.candidates):
         assert result.best.id == ticket_prompt().id
         assert result.best_dev_score is None
         assert result.candidates == ()

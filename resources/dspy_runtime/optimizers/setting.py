@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from resources.dspy_runtime.dspy_import import dspy
@@ -15,6 +16,7 @@ class Setting:
 
     Attributes:
         proposal_lm: the LM that writes instructions.
+        halt: lets the run ask for nothing more, because of this error.
     """
 
     program: StepProgram
@@ -23,3 +25,4 @@ class Setting:
     dev: list[dspy.Example]
     task_lm: dspy.LM
     proposal_lm: dspy.LM
+    halt: Callable[[BaseException], None]

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 from domain.optimization import SimbaSpec, simba_depths
 from resources.dspy_runtime.dspy_import import dspy
-from resources.dspy_runtime.optimizers.baseline import score_baseline, score_on_dev
+from resources.dspy_runtime.optimizers.alongside import scored_alongside
+from resources.dspy_runtime.optimizers.baseline import score_on_dev
 from resources.dspy_runtime.optimizers.setting import Setting
 
 
@@ -15,9 +16,8 @@ def compile_simba(spec: SimbaSpec, setting: Setting) -> dspy.Module:
 
     SIMBA judges on train rows, and at its end. So that a run cut short has something to show, it is run with 1, 2, 4, …
     steps: each time the steps before are the same again, their answers are in the journal and cost nothing, and what it
-    chose is scored on dev.
+    chose is scored on dev, while the next, longer run begins.
     """
-    score_baseline(setting, spec.threads)
     train = setting.train[: spec.train_rows]
     chosen: dspy.Module = setting.program
     for steps in simba_depths(spec.steps):
@@ -30,6 +30,7 @@ def compile_simba(spec: SimbaSpec, setting: Setting) -> dspy.Module:
             prompt_model=setting.proposal_lm,
             num_threads=spec.threads,
         )
-        chosen = search.compile(setting.program, trainset=train, seed=spec.seed)
-        score_on_dev(chosen, setting, spec.threads)
+        with scored_alongside(chosen, setting, spec.threads):
+            chosen = search.compile(setting.program, trainset=train, seed=spec.seed)
+    score_on_dev(chosen, setting, spec.threads)
     return chosen
