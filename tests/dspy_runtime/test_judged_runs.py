@@ -259,7 +259,7 @@ class Refused(Judged):
 @pytest.mark.parametrize("spec", SEARCHES, ids=lambda spec: spec.kind)
 def test_a_cap_reached_while_judging_ends_the_run_with_the_best_so_far(spec: OptimizerSpec) -> None:
     # On 20 dev rows the prompt it starts from gives 14 answers that can be judged; some search on while these are.
-    after = {"bootstrap_few_shot": 26, "simba": 35}.get(spec.kind, 14)
+    after = {"bootstrap_few_shot": 21, "simba": 35}.get(spec.kind, 14)
     model, journal = Refused(UnansweredError("no answer", reason="budget_exhausted"), after), MemoryJournal()
     result = run(spec, model, journal, evaluator=SPEC, budget_left=lambda: False)
     assert result.stop_reason == "run_budget"
