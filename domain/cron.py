@@ -110,7 +110,7 @@ class Cron:
     def _moments(self, wall: datetime, zone: tzinfo) -> Iterator[datetime]:
         first = wall.replace(tzinfo=zone, fold=0)
         second = wall.replace(tzinfo=zone, fold=1)
-        before, after = first.utcoffset(), second.utcoffset()
+        before, after = first.utcoffset() or timedelta(), second.utcoffset() or timedelta()
         if before == after:
             yield first.astimezone(UTC)
         elif before < after:  # the clocks jump over this time

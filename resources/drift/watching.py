@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -29,7 +30,7 @@ class Drift:
     kind: Literal["score", "inputs"]
     key: str
     sentence: str
-    facts: dict[str, object]
+    facts: Mapping[str, object]
 
     def alert(self, now: datetime, *, requested: bool) -> Alert:
         """For people."""

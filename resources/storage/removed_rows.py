@@ -61,6 +61,7 @@ def as_record(row: dict[str, Any], record: type[Record]) -> Record:
     """A row of a Parquet file as the record it was written from."""
     values = {field.name: row.get(field.name) for field in fields(record)}
     for name in _JSON_FIELDS:
-        if values.get(name) is not None:
-            values[name] = json.loads(values[name])
+        text = values.get(name)
+        if text is not None:
+            values[name] = json.loads(text)
     return record(**values)

@@ -46,7 +46,7 @@ def mark(session: Session, writer: str, days: Iterable[date]) -> None:
 def marks_of(session: Session, day: date) -> Marks:
     """The marks on a day now; to be handed to `unmark` once the day was copied."""
     query = select(LedgerMarkRow.writer, LedgerMarkRow.revision).where(LedgerMarkRow.day == day)
-    return dict(tuple(row) for row in session.execute(query))
+    return {row.writer: row.revision for row in session.execute(query)}
 
 
 def changed_days(session: Session) -> list[date]:
