@@ -56,6 +56,13 @@ class CallRow(Base):
             sqlite_where=text("experiment_id IS NOT NULL"),
             postgresql_where=text("experiment_id IS NOT NULL"),
         ),
+        Index(
+            "ix_calls_batch_id_row_id",
+            "batch_id",
+            "row_id",
+            sqlite_where=text("batch_id IS NOT NULL"),
+            postgresql_where=text("batch_id IS NOT NULL"),
+        ),
     )
 
 
