@@ -11,6 +11,7 @@ import dagster_dbt  # noqa: F401 - loaded here, before the line below
 # again, which took a sixth of the loading time.
 gc.freeze()
 
+from assets.batch_inference.batch_predictions import batch_predictions as predictions
 from assets.costs.call_log import call_log
 from assets.costs.evaluation_history import evaluation_history
 from assets.datasets.dataset import dataset
@@ -20,6 +21,7 @@ from assets.experiments.experiment_report import experiment_report
 from assets.optimization.optimization_run import optimization_run
 from assets.promotions.promotion import promotion
 from assets.prompts.prompt_version import prompt_version
+from jobs.batch_predictions import batch_predictions
 from jobs.collect_metrics import collect_metrics
 from jobs.evaluate import evaluate
 from jobs.full_loop import full_loop
@@ -36,6 +38,7 @@ from orchestration.automation import (
 from orchestration.environments import Environment
 from orchestration.resource_definitions import build_resources
 from resources.metrics.dbt_project import prepare_manifest
+from sensors.batch_files import batch_files
 from sensors.catalog_files import catalog_files
 from sensors.live_experiments import live_experiments
 from sensors.schedules import daily_metrics
@@ -58,10 +61,15 @@ def build_definitions(environment: Environment) -> dg.Definitions:
         for asset in (dataset, prompt_version, optimization_run, evaluation, promotion)
     ]
     return dg.Definitions(
-        assets=[*task_assets, experiment_report, call_log, evaluation_history, build_dbt_metrics(metrics)],
-        jobs=[ingest, optimize, evaluate, promote, full_loop, report_experiment, collect_metrics],
+        assets=[*task_assets, predictions, experiment_report, call_log, evaluation_history, build_dbt_metrics(metrics)],
+        jobs=[ingest, optimize, evaluate, promote, batch_predictions, full_loop, report_experiment, collect_metrics],
         schedules=[daily_metrics],
-        sensors=[catalog_files, live_experiments, automation_sensor(dg.AssetSelection.assets(*conditions))],
+        sensors=[
+            catalog_files,
+            batch_files,
+            live_experiments,
+            automation_sensor(dg.AssetSelection.assets(*conditions)),
+        ],
         resources=build_resources(environment, metrics),
         # One process per run: a process per step costs seconds, and the steps of a loop wait for each other anyway.
         executor=dg.in_process_executor,

@@ -46,6 +46,28 @@ class BatchOptions(BaseModel):
         return temperature > 0 if self.retry_invalid is None else self.retry_invalid
 
 
+class BatchQuery(BaseModel):
+    """Rows from a database, fetched when a batch is added."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sql: str = Field(min_length=1, description="One SELECT that gives the input columns and the key.")
+    variable: str = Field(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="Environment variable that holds the SQLAlchemy URL; never the URL itself.",
+    )
+
+
+class BatchSpec(BatchOptions):
+    """The `batch` section of a task file: settings of its batches, and where rows come from beside its folder."""
+
+    query: BatchQuery | None = Field(default=None, description="What `promptory batch add TASK` takes in.")
+
+    def options(self) -> BatchOptions:
+        """The settings of one batch."""
+        return BatchOptions.model_validate(self.model_dump(exclude={"query"}))
+
+
 MIN_ROWS_TO_JUDGE = 100
 
 

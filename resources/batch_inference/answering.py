@@ -55,10 +55,7 @@ class ChunkWork:
 
     def take(self) -> InputRow | None:
         """The next row; None when there is none left, or work is to stop."""
-        if self.rows and not self.stop.requested:
-            row = self.rows.popleft()
-        else:
-            row = None
+        row = self.rows.popleft() if self.rows and not self.stop.requested else None
         if not self.rows or self.stop.requested:
             self.exhausted.set()
         return row

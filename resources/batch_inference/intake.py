@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class Wish:
         landed: the file of a batch folder that the source is, remembered with the batch.
     """
 
-    options: BatchOptions = BatchOptions()
+    options: BatchOptions = field(default_factory=BatchOptions)
     again: bool = False
     prompt_version_id: str | None = None
     parent_id: str | None = None

@@ -47,9 +47,7 @@ def find_repeats(database: Database, root: UPath, batch: BatchRecord) -> list[Re
         if not chunk.interrupted or not chunk.path:
             continue
         known = {
-            call_id
-            for one in read_part(root / batch.folder, chunk.path, ["call_ids"])
-            for call_id in one["call_ids"]
+            call_id for one in read_part(root / batch.folder, chunk.path, ["call_ids"]) for call_id in one["call_ids"]
         }
         rows = [str(number) for number in range(chunk.first_row, chunk.last_row + 1)]
         with database.session(read_only=True) as session:

@@ -200,4 +200,3 @@ def _utf8(text: str | None) -> str | None:
     if text is None or text.isascii():
         return text
     return text.encode("utf-8", "replace").decode("utf-8")
-

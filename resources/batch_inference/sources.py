@@ -96,7 +96,13 @@ def _delimited(stream: BinaryIO, path: UPath, delimiter: str) -> Iterator[RawRow
     csv.field_size_limit(CSV_FIELD_LIMIT)
     # Bytes that are not UTF-8 become lone surrogates, so that they spoil their own cell and not the file.
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text, delimiter=delimiter)
+    try:
+        yield from _cells(csv.reader(text, delimiter=delimiter), path)
+    finally:
+        text.detach()  # whoever opened the stream closes it
+
+
+def _cells(reader: Any, path: UPath) -> Iterator[RawRow]:
     columns = _header(next(reader, None), path)
     number = reader.line_num + 1
     while True:

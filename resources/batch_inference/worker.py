@@ -237,7 +237,7 @@ async def open_worker(
     run_id: str | None = None,
     answerer: ChunkAnswerer | None = None,
     listener: ProgressListener | None = None,
-    timing: WorkerTime = WorkerTime(),  # noqa: B008 - frozen
+    timing: WorkerTime = WorkerTime(),
     lease_s: float = LEASE_S,
 ) -> AsyncIterator[BatchWorker]:
     """A worker on the running event loop; its leases are prolonged, and progress is told, inside the block.

@@ -103,13 +103,23 @@ def test_every_part_is_there(make_workplace: Callable[..., Workplace], with_dbt:
         "optimization",
         "evaluations",
         "promotions",
+        "batch_inference",
         "experiments",
         "costs",
         "metrics",
     }
-    assert jobs == {"ingest", "optimize", "evaluate", "promote", "full_loop", "report_experiment", "collect_metrics"}
+    assert jobs == {
+        "ingest",
+        "optimize",
+        "evaluate",
+        "promote",
+        "batch_predictions",
+        "full_loop",
+        "report_experiment",
+        "collect_metrics",
+    }
     sensors = {sensor.name for sensor in definitions.sensors or ()}
-    assert sensors == {"catalog_files", "live_experiments", "downstream_automation"}
+    assert sensors == {"catalog_files", "batch_files", "live_experiments", "downstream_automation"}
     assert [schedule.name for schedule in definitions.schedules or ()] == ["daily_metrics"]
     running = [one.default_status.value for one in (*(definitions.sensors or ()), *(definitions.schedules or ()))]
     assert set(running) == {"RUNNING"}

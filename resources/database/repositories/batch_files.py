@@ -52,4 +52,3 @@ def list_problems(session: Session, task: str | None = None, limit: int = 100) -
         query = query.where(BatchFileRow.task == task)
     query = query.order_by(BatchFileRow.seen_at.desc(), BatchFileRow.name).limit(limit)
     return [read(BatchFileRecord, row) for row in session.execute(query)]
-

@@ -99,7 +99,7 @@ def get(session: Session, reference: str) -> BatchRecord:
         InputError: it is the beginning of several ids, or too short.
     """
     if len(reference) < SHORTEST_REFERENCE:
-        raise InputError(f"{reference!r} is too short for the beginning of a batch's id.", mend="give 6 digits or more.")
+        raise InputError(f"{reference!r} is too short for a batch's id.", mend="give its first 6 digits or more.")
     query = _select().where(BatchRow.id >= reference, BatchRow.id < reference + "g").limit(2)
     found = [read(BatchRecord, row) for row in session.execute(query)]
     if not found:
@@ -214,7 +214,7 @@ def rest(
         .values(
             state=state.value,
             pause_kind=None if kind is None else kind.value,
-            reason=reason,
+            reason=reason or None,
             request=None,
             worker=None,
             lease_until=None,
