@@ -16,7 +16,7 @@ from upath import UPath
 
 from assets.batch_inference.batch_predictions import batch_predictions
 from domain.task import Task
-from jobs.batch_predictions import batch_predictions as job
+from jobs.predict_batches import predict_batches as job
 from orchestration.task_resources import build_task_resources
 from resources.batch_inference.reading import BatchResults
 from resources.database.repositories import batches, prompt_versions, tasks
@@ -81,7 +81,7 @@ def test_a_burst_of_files_is_one_run_and_drained_once(place: Workplace, parts: d
         requests = _tick(parts, instance)
         assert [request.partition_key for request in requests] == [TASK]
         assert requests[0].tags["promptory/batch_files"] == str(files + 2)
-        resolved = parts.resolve_job_def("batch_predictions")
+        resolved = parts.resolve_job_def("predict_batches")
         result = resolved.execute_in_process(instance=instance, partition_key=TASK)
         assert result.success
         assert len(instance.all_logs(result.run_id)) <= 100
@@ -110,7 +110,7 @@ def test_the_sensor_asks_for_nothing_while_a_run_works(place: Workplace, parts: 
     with place.instance() as instance:
         (request,) = _tick(parts, instance)
         run = instance.create_run_for_job(
-            parts.resolve_job_def("batch_predictions"),
+            parts.resolve_job_def("predict_batches"),
             tags={**request.tags, "dagster/partition": TASK},
             status=dg.DagsterRunStatus.STARTED,
         )
