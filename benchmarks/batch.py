@@ -1,9 +1,9 @@
 """Batches beside plain aiohttp: calls per second, memory, events, and what a row costs the driver.
 
-Both ask the same loopback provider, at the same concurrency, one after the other in the same run: aiohttp with one POST
-per row and nothing else; then the asset `batch_predictions` of a task, run by Dagster, on a file with as many rows, with
-every guard, ledger, lease and durable answer on. Resident memory is looked at while it runs; its growth is from
-the moment the first tenth of the rows is done.
+Both ask the same loopback provider, at the same concurrency, one after the other in one run: aiohttp with one POST per
+row and nothing else; then the asset `batch_predictions`, run by Dagster, on a file with as many rows, with all guards,
+the ledger, leases and durable answers on. Resident memory is looked at while it runs; its growth is from the moment the
+first tenth of the rows is done.
 
     python -m benchmarks.batch --rows 10000                        half a minute
     python -m benchmarks.batch --rows 100000 --state sqlite        full scale, some seven minutes
