@@ -100,11 +100,10 @@ def main() -> None:
         (batch,) = batches.list_batches(session)
     assert watch.first is not None
     assert watch.last is not None
-    seconds = watch.last[0] - watch.first[0]
     figures: dict[str, Any] = {
         "wall_s": wall,
         "cpu_s": spent,
-        "rows_per_s": (watch.last[1] - watch.first[1]) / seconds if seconds else 0.0,
+        "rows_per_s": batch.rows / batch.active_s,
         "intake_s": watch.first[0] - began,
         "active_s": batch.active_s,
         "events": events,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import lru_cache, partial
 
 from domain.batch.outcome import RowOutcome, judge_answer
@@ -43,32 +44,41 @@ class DirectAnswerer:
         self._slots = slots
         self._run_id = run_id
         self._calls = _RowCalls()
+        self._limits: dict[str, asyncio.Semaphore] = {}
         self._outage = lru_cache(maxsize=100)(lambda _model: Outage(sleep))
         llm.subscribe(self._calls.on_event)
 
     async def answer(self, work: ChunkWork) -> ChunkEnd:
-        """Answer the rows, each kept before its slot is free again.
+        """Answer the rows; each is kept before another is taken up in its place.
 
         Raises:
             PromptoryError: an answer cannot be kept.
         """
+        slots, own = self._slots, self._own_limit(work)
         asking = _Asking(self._runner(work), work.prompt, self._outage(work.prompt.model), self._calls, work)
 
         async def worker() -> None:
             while work.rows and not work.stop.requested:
-                async with self._slots:
-                    row = work.take()
-                    if row is not None and (outcome := await asking.outcome(row)) is not None:
+                async with own, slots.rows:
+                    async with slots.calls:
+                        row = work.take()
+                        outcome = None if row is None else await asking.outcome(row)
+                    if row is not None and outcome is not None:
                         await work.keep(row, outcome)
 
-        concurrency = min(work.batch.settings.concurrency, self._slots.number, len(work.rows))
-        work.exhausted.clear()
-        workers = [asyncio.create_task(worker()) for _ in range(concurrency)]
+        workers = [asyncio.create_task(worker()) for _ in range(min(slots.most_rows, len(work.rows)))]
         try:
             await _all(workers, work.stop)
         finally:
             work.exhausted.set()
         return ChunkEnd.STOPPED if work.stop.requested else ChunkEnd.ANSWERED
+
+    def _own_limit(self, work: ChunkWork) -> AbstractAsyncContextManager[None]:
+        """Of a batch that wants fewer rows under way than its worker, over all its chunks."""
+        wanted = work.batch.settings.concurrency
+        if wanted >= self._slots.concurrency:
+            return nullcontext()
+        return self._limits.setdefault(work.batch.id, asyncio.Semaphore(wanted))
 
     def _runner(self, work: ChunkWork) -> PromptRunner:
         batch, options = work.batch, work.batch.settings
