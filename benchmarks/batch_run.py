@@ -64,10 +64,9 @@ def prepare(environment: Environment, database: Database) -> None:
 def resume_scan_s(database: Database, root: UPath, batch: BatchRecord) -> float:
     """Seconds until a worker that takes the batch over knows what is still to ask."""
     with database.session(read_only=True) as session:
-        task = tasks.get_task(session, TASK).task
         prompt = prompt_versions.get(session, TASK, str(batch.prompt_version_id)).prompt
     began = time.perf_counter()
-    chunks = Chunks(database, root, batch, task, prompt)
+    chunks = Chunks(database, root, batch, prompt, ())
     due = chunks.due()
     assert not due
     return time.perf_counter() - began
