@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import lru_cache, partial
 
@@ -28,6 +29,7 @@ from resources.llm.events import CallFinished, Event
 from resources.llm.types import CallContext, Completion
 
 BUDGET_EXHAUSTED = "budget_exhausted"
+WAITED_OUT = (BUDGET_EXHAUSTED, "circuit_open", "rate_limited")
 
 
 class DirectAnswerer:
@@ -131,7 +133,7 @@ class _Asking:
         """What became of the row; None where work stopped before it was answered."""
         stop, row_id = self._work.stop, str(row.number)
         try:
-            asked = await self._outage.ask(partial(self._runner.ask, row_id, row.inputs), stop)
+            asked = await self._outage.ask(partial(self._ask, row_id, row.inputs), stop)
         except UnansweredError as error:
             if error.reason == BUDGET_EXHAUSTED:
                 stop.pause(PauseKind.BUDGET, error.problem)
@@ -151,6 +153,14 @@ class _Asking:
             return None
         completions, broken_step = asked
         return self._answered(row_id, completions, broken_step)
+
+    async def _ask(self, row_id: str, inputs: Mapping[str, str]) -> tuple[list[Completion], str | None]:
+        completions, broken_step = await self._runner.ask(row_id, inputs)
+        last = completions[-1]
+        if last.status == "fallback" and last.reason in WAITED_OUT:
+            # A canned text for every row, because a budget is spent or a breaker open, is not what anybody wants.
+            raise UnansweredError("A canned text stood in for the model.", reason=last.reason)
+        return completions, broken_step
 
     def _failure(self, row_id: str, reason: str) -> RowOutcome:
         call_ids, cost = self._calls.take(self._work.batch.id, row_id)
