@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from domain.batch.options import BatchSpec
 from domain.contracts import OutputContract, TextContract
 from domain.dataset import SplitFractions
 from domain.evaluators.specs import EvaluatorSpec
@@ -135,6 +136,7 @@ class Task(_Part):
     gate: GateRule = GateRule()
     budget: BudgetSpec = BudgetSpec()
     compress: CompressionSpec = CompressionSpec()
+    batch: BatchSpec = Field(default=BatchSpec(), description="How unlabelled rows are answered in batches.")
     optimize: Literal["manual", "automatic"] = Field(
         default="manual", description="`automatic` starts an optimization run when the dataset or the prompt changes."
     )

@@ -11,6 +11,7 @@ import dagster_dbt  # noqa: F401 - loaded here, before the line below
 # again, which took a sixth of the loading time.
 gc.freeze()
 
+from assets.batch_inference.batch_predictions import batch_predictions
 from assets.compression.compression import compression
 from assets.costs.budgets import budgets
 from assets.costs.call_log import call_log
@@ -33,6 +34,7 @@ from jobs.evaluate import evaluate
 from jobs.full_loop import full_loop
 from jobs.ingest import ingest
 from jobs.optimize import optimize
+from jobs.predict_batches import predict_batches
 from jobs.promote import promote
 from jobs.reoptimize import reoptimize
 from jobs.report_experiment import report_experiment
@@ -47,6 +49,7 @@ from orchestration.automation import (
 from orchestration.environments import Environment
 from orchestration.resource_definitions import build_resources
 from resources.metrics.dbt_project import prepare_manifest
+from sensors.batch_files import batch_files
 from sensors.budget_burn import budget_burn_alerts
 from sensors.catalog_files import catalog_files
 from sensors.housekeeping import ledger_compaction, retention
@@ -81,6 +84,7 @@ def build_definitions(environment: Environment) -> dg.Definitions:
         assets=[
             *task_assets,
             production_score,
+            batch_predictions,
             experiment_report,
             call_log,
             evaluation_history,
@@ -94,6 +98,7 @@ def build_definitions(environment: Environment) -> dg.Definitions:
             optimize,
             evaluate,
             compress,
+            predict_batches,
             promote,
             full_loop,
             check_production,
@@ -112,6 +117,7 @@ def build_definitions(environment: Environment) -> dg.Definitions:
         ],
         sensors=[
             catalog_files,
+            batch_files,
             live_experiments,
             task_schedules,
             *(sensor(configured=environment.alerts_configured) for sensor in ALERTING),

@@ -34,6 +34,9 @@ class Environment(BaseSettings):
         default=Path("promptory.yaml"), description="Settings of the execution core: endpoints, budgets, limits, …"
     )
     landing: str | None = Field(default=None, description="Folder or URL for new dataset files; <home>/landing.")
+    batches: str | None = Field(
+        default=None, description="Folder or URL for unlabelled files to be answered; <home>/batches."
+    )
     storage: str | None = Field(default=None, description="Folder or URL for Parquet; <home>/storage.")
     database_url: str | None = Field(default=None, description="SQLAlchemy URL; sqlite:///<home>/promptory.db.")
     alert_log: bool = Field(default=False, description="Write alerts to the log, as logger promptory.alerts.")
@@ -73,6 +76,11 @@ class Environment(BaseSettings):
     def landing_root(self) -> str:
         """Where new dataset files arrive."""
         return self.landing or str(self.home.resolve() / "landing")
+
+    @property
+    def batch_root(self) -> str:
+        """Where unlabelled files to be answered arrive."""
+        return self.batches or str(self.home.resolve() / "batches")
 
     @property
     def storage_root(self) -> str:

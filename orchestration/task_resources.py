@@ -27,6 +27,7 @@ def build_task_resources(environment: Environment) -> dict[str, Any]:
         "catalog": CatalogResource(
             folder=str(environment.catalog.resolve()),
             landing=environment.landing_root,
+            batches=environment.batch_root,
             endpoints=environment.endpoint_kinds(),
         ),
         "database": DatabaseResource(url=_database_url(environment)),

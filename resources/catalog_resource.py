@@ -14,6 +14,10 @@ class CatalogResource(dg.ConfigurableResource):
 
     folder: str = Field(description="Folder that holds tasks/*.yaml.")
     landing: str = Field(description="Folder or URL; a file below <landing>/<task>/ adds to that task's dataset.")
+    batches: str = Field(
+        default="batches",
+        description="Folder or URL; a file below <batches>/<task>/ holds rows to be answered.",
+    )
     endpoints: dict[str, str] = Field(
         default={}, description="Kind of provider by endpoint name: what a task's model may begin with."
     )
@@ -25,3 +29,7 @@ class CatalogResource(dg.ConfigurableResource):
     def landing_root(self) -> UPath:
         """The landing folder as a path."""
         return UPath(self.landing)
+
+    def batch_root(self) -> UPath:
+        """The folder of batch folders as a path."""
+        return UPath(self.batches)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -29,13 +30,26 @@ class Completer(Protocol):
 
 
 class PromptRunner:
-    """One prompt version, rendered once, for any number of rows. Calls get no fallback: none may be scored."""
+    """One prompt version, rendered once, for any number of rows.
 
-    def __init__(self, llm: Completer, prompt: PromptVersion, context: CallContext, sample: int | None = None) -> None:
+    Args:
+        allow_fallback: False where answers are scored: no fallback may be. Where one is allowed, a step that falls back
+            ends the row.
+    """
+
+    def __init__(
+        self,
+        llm: Completer,
+        prompt: PromptVersion,
+        context: CallContext,
+        sample: int | None = None,
+        *,
+        allow_fallback: bool = False,
+    ) -> None:
         self._llm = llm
         self._prompt = prompt
         self._sample = sample
-        self._context = replace(context, prompt_version_id=prompt.id, allow_fallback=False)
+        self._context = replace(context, prompt_version_id=prompt.id, allow_fallback=allow_fallback)
         self._steps = [(step, StepRenderer(step)) for step in prompt.steps]
 
     async def run(self, row: Row) -> tuple[Answer, list[Completion]]:
@@ -48,19 +62,29 @@ class PromptRunner:
             ProviderError: the provider refuses the request itself.
             TemplateError: the row does not fill a template.
         """
-        fields = dict(row.inputs)
+        completions, broken_step = await self.ask(row.row_id, row.inputs)
+        text = completions[-1].text if broken_step is None else ""
+        return _answer(row, completions, text, broken_step), completions
+
+    async def ask(self, row_id: str, inputs: Mapping[str, str]) -> tuple[list[Completion], str | None]:
+        """The completions of the steps that were asked, and the step whose answer broke its contract, if one did.
+
+        Raises:
+            UnansweredError, ProviderError, TemplateError: as `run`.
+        """
+        fields = dict(inputs)
         completions: list[Completion] = []
         for step, renderer in self._steps:
             request = build_request(self._prompt, renderer.render(fields), self._sample)
-            context = replace(self._context, step=step.name, row_id=row.row_id)
+            context = replace(self._context, step=step.name, row_id=row_id)
             completions.append(await self._llm.complete(request, context))
-            if len(completions) == len(self._steps):
+            if len(completions) == len(self._steps) or completions[-1].status == "fallback":
                 break
             try:
                 fields[step.name] = step_value(step.output, completions[-1].text)
             except OutputParseError:
-                return _answer(row, completions, "", broken_step=step.name), completions
-        return _answer(row, completions, completions[-1].text), completions
+                return completions, step.name
+        return completions, None
 
 
 def _answer(row: Row, completions: list[Completion], text: str, broken_step: str | None = None) -> Answer:

@@ -103,6 +103,7 @@ def test_every_part_is_there(make_workplace: Callable[..., Workplace], with_dbt:
         "optimization",
         "evaluations",
         "promotions",
+        "batch_inference",
         "experiments",
         "costs",
         "metrics",
@@ -112,6 +113,7 @@ def test_every_part_is_there(make_workplace: Callable[..., Workplace], with_dbt:
         "optimize",
         "evaluate",
         "compress",
+        "predict_batches",
         "promote",
         "full_loop",
         "report_experiment",
@@ -126,6 +128,7 @@ def test_every_part_is_there(make_workplace: Callable[..., Workplace], with_dbt:
     running = {name for name, status in by_status.items() if status == "RUNNING"}
     assert running == {
         "catalog_files",
+        "batch_files",
         "live_experiments",
         "downstream_automation",
         "task_schedules",

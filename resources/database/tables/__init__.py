@@ -1,6 +1,7 @@
 """All tables; importing this package fills `Base.metadata`."""
 
 from resources.database.tables.base import Base
+from resources.database.tables.batches import BatchAnswerRow, BatchChunkRow, BatchFileRow, BatchRow
 from resources.database.tables.catalog import AliasMoveRow, AliasRow, DatasetVersionRow, PromptVersionRow, TaskRow
 from resources.database.tables.experiments import ExperimentRow, InteractionRow, OutcomeRow
 from resources.database.tables.judgements import JudgementRow
@@ -28,6 +29,10 @@ __all__ = [
     "AnswerRow",
     "AttemptRow",
     "Base",
+    "BatchAnswerRow",
+    "BatchChunkRow",
+    "BatchFileRow",
+    "BatchRow",
     "BudgetScopeRow",
     "CallRow",
     "DatasetVersionRow",

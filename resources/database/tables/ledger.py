@@ -58,6 +58,7 @@ class CallRow(Base):
         _index_where("ix_calls_task_row_id", "task", "row_id", where=CALLS_OF_ROWS),
         _index_where("ix_calls_run_id", "run_id", where="run_id IS NOT NULL"),
         _index_where("ix_calls_experiment_id", "experiment_id", where="experiment_id IS NOT NULL"),
+        _index_where("ix_calls_batch_id_row_id", "batch_id", "row_id", where="batch_id IS NOT NULL"),
     )
 
 

@@ -1,0 +1,79 @@
+"""How a batch is worked on: every field bounded, every default the safe one."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class BatchOptions(BaseModel):
+    """Settings of one batch, kept with it: a resumed batch goes on as it began."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str | None = Field(
+        default=None, description="Column with your own key of a row; it is copied to the results, never sent."
+    )
+    concurrency: int = Field(default=64, ge=1, le=4096, description="Rows being answered at once.")
+    chunk_rows: int = Field(
+        default=1000, ge=1, le=50_000, description="Rows per chunk: what becomes one Parquet part of the results."
+    )
+    retry_rounds: int = Field(
+        default=1, ge=0, le=10, description="Times the rows without a usable answer are asked again at the end."
+    )
+    retry_invalid: bool | None = Field(
+        default=None,
+        description="Ask again where an answer broke its contract; not said: only above temperature 0, where another "
+        "answer may come.",
+    )
+    max_rejected: float = Field(
+        default=0.1, ge=0, le=1, description="Share of unusable rows above which the whole source is refused."
+    )
+    max_failed: float = Field(
+        default=0.5, ge=0, le=1, description="Share of unanswered rows above which the batch pauses for a person."
+    )
+    keep_inputs: bool = Field(default=False, description="Copy the input columns to the results.")
+    allow_fallback: bool = Field(
+        default=False, description="Let configured stand-in models and canned texts answer; canned rows are `fallback`."
+    )
+    cap_usd: Decimal | None = Field(
+        default=None, gt=0, description="The most this batch may cost; it pauses when that is spent."
+    )
+
+    def retries_invalid(self, temperature: float) -> bool:
+        """Whether answers that broke their contract are asked for again."""
+        return temperature > 0 if self.retry_invalid is None else self.retry_invalid
+
+
+class BatchQuery(BaseModel):
+    """Rows from a database, fetched when a batch is added."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sql: str = Field(min_length=1, description="One SELECT that gives the input columns and the key.")
+    variable: str = Field(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="Environment variable that holds the SQLAlchemy URL; never the URL itself.",
+    )
+
+
+class BatchSpec(BatchOptions):
+    """The `batch` section of a task file: settings of its batches, and where rows come from beside its folder."""
+
+    query: BatchQuery | None = Field(default=None, description="What `promptory batch add TASK` takes in.")
+
+    def options(self) -> BatchOptions:
+        """The settings of one batch."""
+        return BatchOptions.model_validate(self.model_dump(exclude={"query"}))
+
+
+MIN_ROWS_TO_JUDGE = 100
+
+
+def too_many_failed(failed: int, finished: int, max_failed: float) -> bool:
+    """Whether so many of the finished rows have no answer that going on would only burn through the file.
+
+    A handful says nothing yet: before `MIN_ROWS_TO_JUDGE` rows nobody judges.
+    """
+    return finished >= MIN_ROWS_TO_JUDGE and failed > max_failed * finished

@@ -1,0 +1,59 @@
+"""Which tasks have batch work, for a sensor: files not taken in yet, batches that may go on. Reads, never writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from upath import UPath
+
+from domain.identity import content_id
+from resources.batch_inference.drain import holds_up_the_task, may_go_on
+from resources.batch_inference.landing import folders, landed_files, not_taken_in
+from resources.database.repositories import batch_files, batches
+from resources.database.repositories.batches import BatchRecord
+from resources.database.session import Database
+
+
+@dataclass(frozen=True, slots=True)
+class DueTask:
+    """A task with work.
+
+    Attributes:
+        key: the same as long as exactly the same is to be done: a run that was asked for is not asked for again.
+    """
+
+    task: str
+    files: int
+    batches: int
+    key: str
+
+
+def due_tasks(database: Database, folder: UPath, tasks: Iterable[str], now: datetime) -> list[DueTask]:
+    """The tasks among `tasks` that have work, by name.
+
+    A task one of whose batches rests for a reason that concerns all of them (a spent budget, a refused key) has none
+    until that batch may go on.
+
+    Raises:
+        OSError: the batch folder cannot be listed.
+        DatabaseUnavailableError: as `Database.session`.
+    """
+    there = folders(folder)
+    with database.session(read_only=True) as session:
+        open_by_task: dict[str, list[BatchRecord]] = {}
+        for record in batches.open_batches(session):
+            open_by_task.setdefault(record.task, []).append(record)
+        due: list[DueTask] = []
+        for task in sorted(tasks):
+            opened = open_by_task.get(task, [])
+            if any(holds_up_the_task(record) and not may_go_on(record, now) for record in opened):
+                continue
+            files = landed_files(folder, task, now.timestamp()) if task in there else []
+            new = not_taken_in(files, batch_files.stamps(session, task)) if files else []
+            ready = [record for record in opened if may_go_on(record, now)]
+            if new or ready:
+                key = content_id([[file.name, file.stamp] for file in new] + [[one.id, one.claim] for one in ready])
+                due.append(DueTask(task, len(new), len(ready), key))
+    return due

@@ -1,0 +1,197 @@
+"""Where a batch's rows come from, read once and in bounded memory."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, Protocol
+
+from upath import UPath
+
+from domain.errors import InputError
+from resources.catalog.sources.reading import RawRow
+from resources.catalog.sources.text import CSV_FIELD_LIMIT
+
+LONGEST_LINE = 10_000_000
+"""Bytes of one JSON line; a longer one is a row that cannot be used."""
+
+ROWS_AT_ONCE = 1000
+
+
+class RowSource(Protocol):
+    """Rows to be answered."""
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What people are told of it, as JSON values; never a credential."""
+        ...
+
+    def rows(self) -> Iterator[RawRow]:
+        """The rows in order, `RawRow.problem` saying why one cannot be read.
+
+        Raises:
+            InputError: the source as a whole cannot be read.
+        """
+        ...
+
+
+class FileSource:
+    """A CSV, TSV, JSONL or Parquet file at a local path or an object-store URL."""
+
+    def __init__(self, path: UPath) -> None:
+        """Name the file.
+
+        Raises:
+            InputError: its format is not known.
+        """
+        self.path = path
+        suffix = path.suffix.lower()
+        if suffix not in READERS:
+            raise InputError(
+                f"unknown batch format {suffix or '(no suffix)'!r}",
+                file=str(path),
+                mend=f"use one of {', '.join(READERS)}.",
+            )
+        self._read = READERS[suffix]
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """Its path."""
+        return {"kind": "file", "path": str(self.path)}
+
+    def rows(self) -> Iterator[RawRow]:
+        """The file's rows.
+
+        Raises:
+            InputError: it is missing, has no header, or is damaged.
+        """
+        try:
+            with self._opened() as stream:
+                yield from self._read(stream, self.path)
+        except OSError as error:
+            raise InputError(
+                f"cannot be read: {error.strerror or error}", file=str(self.path), mend="check path and rights."
+            ) from error
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        with self.path.open("rb") as stream:
+            yield stream  # pyright: ignore[reportReturnType] - UPath.open is typed for text as well
+
+
+def read_csv(stream: BinaryIO, path: UPath) -> Iterator[RawRow]:
+    """A comma-separated file with a header."""
+    return _delimited(stream, path, ",")
+
+
+def read_tsv(stream: BinaryIO, path: UPath) -> Iterator[RawRow]:
+    """A tab-separated file with a header."""
+    return _delimited(stream, path, "\t")
+
+
+def _delimited(stream: BinaryIO, path: UPath, delimiter: str) -> Iterator[RawRow]:
+    csv.field_size_limit(CSV_FIELD_LIMIT)
+    # Bytes that are not UTF-8 become lone surrogates, so that they spoil their own cell and not the file.
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    try:
+        yield from _cells(csv.reader(text, delimiter=delimiter), path)
+    finally:
+        text.detach()  # whoever opened the stream closes it
+
+
+def _cells(reader: Any, path: UPath) -> Iterator[RawRow]:
+    columns = _header(next(reader, None), path)
+    number = reader.line_num + 1
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield RawRow(number, {}, f"not readable as CSV: {error}")
+            number = reader.line_num + 1
+            continue
+        if cells:
+            problem = None
+            if len(cells) != len(columns):
+                problem = f"the row has {len(cells)} cells, the header {len(columns)}"
+            yield RawRow(number, dict(zip(columns, cells, strict=False)), problem)
+        number = reader.line_num + 1
+
+
+def _header(cells: list[str] | None, path: UPath) -> tuple[str, ...]:
+    if not cells or not any(name.strip() for name in cells):
+        raise InputError("the file has no header line", file=str(path), row=1, mend="name the columns in line 1.")
+    columns = tuple(name.strip() for name in cells)
+    if repeated := {name for name in columns if columns.count(name) > 1}:
+        raise InputError(
+            f"the header names {', '.join(sorted(repeated))!r} twice",
+            file=str(path),
+            row=1,
+            mend="give every column a name of its own.",
+        )
+    return columns
+
+
+def read_jsonl(stream: BinaryIO, path: UPath) -> Iterator[RawRow]:  # noqa: ARG001 - one shape for all readers
+    """One JSON object a line."""
+    number = 0
+    while line := stream.readline(LONGEST_LINE):
+        number += 1
+        if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+            _skip_line(stream)
+            yield RawRow(number, {}, f"the line has more than {LONGEST_LINE:,} bytes")
+            continue
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        if line.strip():
+            yield _json_row(number, line)
+
+
+def _skip_line(stream: BinaryIO) -> None:
+    while (part := stream.readline(LONGEST_LINE)) and not part.endswith(b"\n"):
+        pass
+
+
+def _json_row(number: int, line: bytes) -> RawRow:
+    try:
+        value = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError:
+        return RawRow(number, {}, "the line is not UTF-8")
+    except (ValueError, RecursionError) as error:
+        return RawRow(number, {}, f"not JSON: {error}")
+    if not isinstance(value, dict):
+        return RawRow(number, {}, "not a JSON object")
+    return RawRow(number, value)
+
+
+def read_parquet(stream: BinaryIO, path: UPath) -> Iterator[RawRow]:
+    """A Parquet file, row group by row group."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with pq.ParquetFile(stream) as file:
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield RawRow(number, values)
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise InputError(
+            f"not a readable Parquet file: {error}", file=str(path), row=number + 1, mend="write it again."
+        ) from error
+
+
+Reader = Callable[[BinaryIO, UPath], Iterator[RawRow]]
+
+READERS: dict[str, Reader] = {
+    ".csv": read_csv,
+    ".tsv": read_tsv,
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+    ".parquet": read_parquet,
+}

@@ -1,0 +1,64 @@
+"""Sensor: new files in the batch folders, and batches that may go on."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from assets.partitions import tasks_partitions
+from jobs.predict_batches import predict_batches
+from resources.batch_inference.due import DueTask, due_tasks
+from resources.catalog_resource import CatalogResource
+from resources.database.repositories import tasks
+from resources.database_resource import DatabaseResource
+
+INTERVAL_S = 30
+PARTITION_TAG = "dagster/partition"
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+@dg.sensor(
+    job=predict_batches,
+    minimum_interval_seconds=INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Watches `batches/<task>/`. Whatever is new there, however many files, is one run of the task at a time, which "
+        "takes everything in; files that come meanwhile wait for the next one. Batches that were interrupted or whose "
+        "budget may be there again go on, too."
+    ),
+)
+def batch_files(
+    context: dg.SensorEvaluationContext, catalog: CatalogResource, database: DatabaseResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Request one run for every task that has batch work and no run at it."""
+    with database.connect() as opened:
+        with opened.session(read_only=True) as session:
+            known = [record.name for record in tasks.list_tasks(session)]
+        due = due_tasks(opened, catalog.batch_root(), known, datetime.now(UTC))
+    busy = _tasks_with_a_run(context.instance) if due else set()
+    wanted = [one for one in due if one.task not in busy]
+    missing = [one.task for one in wanted if not context.instance.has_dynamic_partition("tasks", one.task)]
+    return dg.SensorResult(
+        run_requests=[_request(one) for one in wanted],
+        dynamic_partitions_requests=[tasks_partitions.build_add_request(missing)] if missing else [],
+        cursor=context.cursor,
+        skip_reason=None if wanted else f"{len(known)} tasks, {len(due)} with work, {len(due)} of them have a run.",
+    )
+
+
+def _request(due: DueTask) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=f"{due.task}:{due.key}",
+        partition_key=due.task,
+        tags={"promptory/batch_files": str(due.files), "promptory/open_batches": str(due.batches)},
+    )
+
+
+def _tasks_with_a_run(instance: dg.DagsterInstance) -> set[str]:
+    filters = dg.RunsFilter(job_name=predict_batches.name, statuses=UNFINISHED)
+    return {run.tags[PARTITION_TAG] for run in instance.get_runs(filters) if PARTITION_TAG in run.tags}
