@@ -11,7 +11,8 @@ from assets.evaluations.contenders import Contenders, find_contenders
 from assets.evaluations.metadata import contest_metadata
 from assets.evaluations.report import write_report
 from assets.failures import clear_failures
-from assets.partitions import tasks_partitions
+from assets.one_partition import AssetEvent, OnePartition, each_partition
+from assets.partitions import EVALUATION_POLICY, tasks_partitions
 from domain.dataset import DatasetVersion
 from domain.task import Task
 from resources.catalog_resource import CatalogResource
@@ -21,8 +22,14 @@ from resources.evaluation.decide import Contest, Decider
 from resources.evaluation.evaluate import EvaluationEngine
 from resources.llm_resource import LLMResource
 from resources.observability.progress import board
-from resources.storage.handles import DecisionHandle, OptimizationHandle, PromptHandle
-from resources.storage_io_manager import OPTIONAL
+from resources.storage.handles import (
+    DatasetVersions,
+    DecisionHandle,
+    OptimizationHandle,
+    OptimizationHandles,
+    PromptHandle,
+    PromptHandles,
+)
 from resources.storage_resource import StorageResource
 
 CHECKS = [
@@ -38,8 +45,9 @@ CHECKS = [
     group_name="evaluations",
     kinds={"python"},
     check_specs=CHECKS,
+    output_required=False,
+    backfill_policy=EVALUATION_POLICY,
     code_version="1",
-    ins={"optimization_run": dg.AssetIn(metadata={OPTIONAL: True})},
     description=(
         "All candidates on `dev`; the best one, and only that, on the sealed `test` split beside production, row by "
         "row. The gate's decision is recorded with its statistics. Answers are kept: a row is never paid for twice."
@@ -47,6 +55,26 @@ CHECKS = [
 )
 def evaluation(
     context: dg.AssetExecutionContext,
+    dataset: DatasetVersions,
+    prompt_version: PromptHandles,
+    optimization_run: OptimizationHandles,
+    catalog: CatalogResource,
+    database: DatabaseResource,
+    storage: StorageResource,
+    llm: LLMResource,
+) -> Iterator[dg.Output[DecisionHandle] | dg.AssetCheckResult]:
+    """Evaluate each task's contenders and record the gate's decision."""
+
+    def evaluate(one: OnePartition) -> Iterator[AssetEvent]:
+        key = one.partition_key
+        inputs = dataset.of(key), prompt_version.of(key), optimization_run.find(key)
+        return _evaluate(one, *inputs, catalog, database, storage, llm)
+
+    yield from each_partition(context, storage.path(), evaluate)
+
+
+def _evaluate(
+    context: OnePartition,
     dataset: DatasetVersion,
     prompt_version: PromptHandle,
     optimization_run: OptimizationHandle | None,
@@ -54,8 +82,7 @@ def evaluation(
     database: DatabaseResource,
     storage: StorageResource,
     llm: LLMResource,
-) -> Iterator[dg.Output[DecisionHandle] | dg.AssetCheckResult]:
-    """Evaluate one task's contenders and record the gate's decision."""
+) -> Iterator[AssetEvent]:
     with clear_failures(context), database.connect() as opened:
         task = catalog.catalog().get(context.partition_key).task
         contenders = find_contenders(opened, prompt_version, optimization_run)
@@ -76,7 +103,7 @@ def evaluation(
 
 
 async def _hold(
-    context: dg.AssetExecutionContext,
+    context: OnePartition,
     task: Task,
     dataset: DatasetVersion,
     contenders: Contenders,
