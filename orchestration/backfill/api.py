@@ -28,7 +28,6 @@ from orchestration.quiet_streams import streams_to_file
 from resources.database.schema import require_current
 from resources.database.session import Database, open_database
 
-MOST_AT_ONCE = 16
 POLL_S = 5.0
 Watch = Callable[[Status], None]
 
@@ -68,7 +67,6 @@ def launch(
     key: str | None = None,
     force: bool = False,
     way: Way | Literal["auto"] = "auto",
-    concurrency: int = 1,
     environment: Environment | None = None,
     watch: Watch | None = None,
     verbose: bool = False,
@@ -83,18 +81,15 @@ def launch(
     Args:
         key: names the backfill; launching the same request under it again gives the same one. A new one if None.
         way: `auto` asks whether a daemon has shown itself in the last two minutes.
-        concurrency: in process: runs made at a time.
         watch: in process: told of the status after every run.
         verbose: in process: print what runs log; otherwise it goes to `<home>/cli-runs.log`.
         assets, partitions, force, environment: as for `plan`.
 
     Raises:
         ConflictError: `key` stands for another request.
-        InputError: nothing is to be made, `concurrency` is not 1 to 16, or as for `plan`.
+        InputError: nothing is to be made, or as for `plan`.
         NotFoundError, ConfigurationError, DatabaseUnavailableError, SchemaVersionError: as for `plan`.
     """
-    if not 1 <= concurrency <= MOST_AT_ONCE:
-        raise InputError(f"{concurrency} runs at a time", field="concurrency", mend=f"choose 1 to {MOST_AT_ONCE}.")
     nodes = chosen(assets)
     name = key or uuid4().hex[:12]
     request = make_request([node.name for node in nodes], partitions, force)
@@ -104,7 +99,7 @@ def launch(
         backfill = records.same(record, request).backfill
         if backfill.way == "in_process" and record.state == "running":
             with nullcontext() if verbose else streams_to_file(used.home / LOG_FILE):
-                _work(used, instance, backfill, concurrency, watch)
+                _work(used, instance, backfill, watch)
         return backfill
 
 
@@ -222,7 +217,6 @@ def _work(
     environment: Environment,
     instance: dg.DagsterInstance,
     backfill: Backfill,
-    concurrency: int,
     watch: Watch | None,
 ) -> None:
     def progress(outcome: Outcome) -> None:
@@ -231,7 +225,7 @@ def _work(
 
     with alone(environment, backfill.id) as free:
         if free:  # otherwise another process makes it, and this launch changes nothing
-            make_runs(environment, instance, backfill, progress, concurrency=concurrency)
+            make_runs(environment, instance, backfill, progress)
 
 
 def _status(environment: Environment, instance: dg.DagsterInstance, record: Record) -> Status:

@@ -41,8 +41,8 @@ class CatalogState:
         return {"optimization_run": dict.fromkeys(without, NO_OPTIMIZER)}
 
 
-def read_catalog(environment: Environment, database: Database) -> CatalogState:
-    """Read all task files and digest their dataset files.
+def read_catalog(environment: Environment, database: Database, *, with_files: bool = True) -> CatalogState:
+    """Read all task files; `with_files` also compares them and their dataset files with what is stored.
 
     Raises:
         ConfigurationError, InputError: the settings file is not usable.
@@ -51,6 +51,10 @@ def read_catalog(environment: Environment, database: Database) -> CatalogState:
     """
     reading = Catalog(environment.catalog, environment.endpoint_kinds()).read()
     entries = {entry.task.name: entry for entry in reading.entries}
+    problems = tuple(str(error) for error in reading.errors)
+    if not with_files:
+        with database.session(read_only=True) as session:
+            return CatalogState(entries, problems, dataset_versions.latest_of_all(session), {})
     with database.session(read_only=True) as session:
         stored = {record.name: record for record in tasks.list_tasks(session)}
         newest = dataset_versions.latest_of_all(session)
@@ -61,7 +65,7 @@ def read_catalog(environment: Environment, database: Database) -> CatalogState:
     changed_prompts = {name for name, one in now.items() if (name, one.prompt) not in prompts}
     return CatalogState(
         entries,
-        tuple(str(error) for error in reading.errors),
+        problems,
         newest,
         {"dataset": frozenset(changed_rows), "prompt_version": frozenset(changed_prompts)},
     )

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import fcntl
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 
-from assets.partition_ranges import KeyRange, key_ranges
+from assets.partition_ranges import key_ranges
 from orchestration.abandoned_runs import close_abandoned_runs, own_tags
 from orchestration.backfill import records
 from orchestration.backfill.graph import ASSETS, keys_in_order, nodes
@@ -54,10 +52,10 @@ def make_runs(
     instance: dg.DagsterInstance,
     backfill: Backfill,
     progress: Progress,
-    *,
-    concurrency: int = 1,
 ) -> None:
-    """Make what is not made yet, asset by asset, at most `concurrency` runs at a time, until done or cancelled.
+    """Make what is not made yet, asset by asset and run by run, until done or cancelled.
+
+    One run at a time: a run's calls are concurrent already, and Dagster captures the output of one run per process.
 
     A run that fails stops no other; what is made from a failed partition is left out. `progress` is told after every
     run.
@@ -66,44 +64,37 @@ def make_runs(
         ConfigurationError, InputError: the settings are not usable.
     """
     close_abandoned_runs(instance)
-    jobs = _Jobs(environment)
+    definitions = _definitions(environment)
     tags = {**own_tags(), BACKFILL_TAG: backfill.id, KEY_TAG: backfill.key}
     for asset, targets in backfill.targets.items():
         outcome = read_outcome(instance, backfill)
         progress(outcome)
         wanted = _still_wanted(asset, targets, outcome)
-        node = nodes()[asset]
+        node, job = nodes()[asset], definitions.resolve_job_def(_job_name(asset))
         ranges = key_ranges(keys_in_order(node.partition_set, instance), wanted, node.most_per_run)
 
-        def make(chunk: KeyRange, asset: str = asset) -> None:
-            jobs.get(asset).execute_in_process(
+        for chunk in ranges:
+            if _is_canceled(instance, backfill):
+                return
+            job.execute_in_process(
                 instance=instance,
                 tags={**tags, **chunk.tags},
                 asset_selection=[dg.AssetKey.from_user_string(asset)],
                 raise_on_error=False,
             )
-
-        for _ in _bounded(make, ranges, concurrency, lambda: _is_canceled(instance, backfill)):
             progress(read_outcome(instance, backfill))
     failed = bool(read_outcome(instance, backfill).failed)
     records.set_over(instance, backfill, datetime.now(UTC), failed=failed)
 
 
-class _Jobs:
+def _definitions(environment: Environment) -> dg.Definitions:
     """A job per asset: a run's job holds exactly what the run makes."""
-
-    def __init__(self, environment: Environment) -> None:
-        self._definitions = dg.Definitions(
-            assets=list(ASSETS),
-            jobs=[_job(name) for name in nodes()],
-            resources=build_task_resources(environment),
-            executor=dg.in_process_executor,
-        )
-        self._lock = threading.Lock()
-
-    def get(self, asset: str) -> dg.JobDefinition:
-        with self._lock:
-            return self._definitions.resolve_job_def(_job_name(asset))
+    return dg.Definitions(
+        assets=list(ASSETS),
+        jobs=[_job(name) for name in nodes()],
+        resources=build_task_resources(environment),
+        executor=dg.in_process_executor,
+    )
 
 
 def _job_name(asset: str) -> str:
@@ -118,31 +109,6 @@ def _still_wanted(asset: str, targets: Sequence[str], outcome: Outcome) -> list[
     """Not made yet. What failed in an earlier attempt at this backfill is tried again, unless its input failed."""
     upstream = {key for (name, key), failure in outcome.failed.items() if name == asset and failure.run_id is None}
     return [key for key in targets if key not in outcome.made[asset] and key not in upstream]
-
-
-def _bounded(
-    make: Callable[[KeyRange], None], chunks: Sequence[KeyRange], most: int, stop: Callable[[], bool]
-) -> Iterator[KeyRange]:
-    """Make all chunks, at most `most` at a time; yields each that is done. Starts no more once `stop` says so."""
-    if most == 1:  # on the main thread, where a signal can interrupt it
-        for chunk in chunks:
-            if stop():
-                return
-            make(chunk)
-            yield chunk
-        return
-    left = list(reversed(chunks))
-    with ThreadPoolExecutor(max_workers=most) as pool:
-        working: dict[Future[None], KeyRange] = {}
-        while left or working:
-            while left and len(working) < most and not stop():
-                chunk = left.pop()
-                working[pool.submit(make, chunk)] = chunk
-            if not working:
-                return
-            for done in wait(working, return_when=FIRST_COMPLETED).done:
-                done.result()
-                yield working.pop(done)
 
 
 def _is_canceled(instance: dg.DagsterInstance, backfill: Backfill) -> bool:

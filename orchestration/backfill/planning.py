@@ -18,6 +18,7 @@ from orchestration.backfill.types import AssetPlan, Plan
 from orchestration.environments import Environment
 from resources.database.session import Database
 
+READ_FILES = frozenset({"dataset", "prompt_version"})
 Estimator = Callable[[str, Sequence[str]], Estimate]
 
 
@@ -43,8 +44,9 @@ def make_plan(
         days = select(partitions, known)
         needs = needs_of_days(instance, assets, days, datetime.now(UTC), force=force)
         return Plan("days", days, tuple(_asset_plan(need, known, _nothing) for need in needs))
-    catalog = read_catalog(environment, database)
-    new = [name for name in catalog.entries if name not in set(known)]
+    catalog = read_catalog(environment, database, with_files=any(one.name in READ_FILES for one in assets))
+    there = frozenset(known)
+    new = [name for name in catalog.entries if name not in there]
     order = [*known, *new]
     tasks = select(partitions, [name for name in order if name in catalog.entries])
     needs = needs_of_tasks(instance, assets, tasks, catalog.changed, catalog.cannot_be_made(), force=force)
@@ -53,7 +55,7 @@ def make_plan(
         "tasks",
         tasks,
         tuple(_asset_plan(need, order, estimate) for need in needs),
-        tuple(name for name in new if name in set(tasks)),
+        tuple(name for name in new if name in frozenset(tasks)),
         catalog.problems,
     )
 
