@@ -27,6 +27,8 @@ from orchestration.definitions import defs as whole
 
 defs = dg.Definitions(assets=whole.assets, resources=whole.resources, executor=dg.in_process_executor)
 """
+# See docs/backfill.md: on a busy machine the daemon is there before its code location is.
+PATIENT = {"DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR": "1"}
 LAUNCHER = """
 import os, signal, sys
 from orchestration import backfill
@@ -63,7 +65,9 @@ def daemon(tasks: Tasks) -> Iterator[Path]:
     log = tasks.root / "daemon.log"
     command = [sys.executable, "-W", "ignore", "-m", "dagster._daemon", "run", "-f", str(tasks.root / "location.py")]
     with log.open("w") as out:
-        server = subprocess.Popen(command, cwd=tasks.root, stdout=out, stderr=out, start_new_session=True)
+        server = subprocess.Popen(
+            command, cwd=tasks.root, stdout=out, stderr=out, start_new_session=True, env={**os.environ, **PATIENT}
+        )
     try:
         assert _until(lambda: _is_there(tasks), READY_S), log.read_text()[-4000:]
         yield log
@@ -109,9 +113,8 @@ def test_many_partitions_take_few_runs_and_a_bad_task_is_told_of(tasks: Tasks, d
     status = backfill.wait("live", timeout_s=DONE_S)
 
     assert (started.way, again.id) == ("daemon", started.id)
-    assert status.state == "failed"
+    assert (status.state, status.done) == ("failed", 2 * NUMBER - 1), (status.error, daemon.read_text()[-6000:])
     assert len(status.runs) <= 5
-    assert status.done == 2 * NUMBER - 1
     assert [(one.asset, one.partition) for one in status.failed] == [("dataset", "task_007")]
     assert "task_007.csv" in status.failed[0].reason
 
