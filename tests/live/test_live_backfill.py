@@ -23,9 +23,11 @@ DONE_S = 600.0
 # Only the assets: the sensors would start the same work by themselves.
 LOCATION = """
 import dagster as dg
-from orchestration.definitions import defs as whole
+from orchestration import definitions
 
-defs = dg.Definitions(assets=whole.assets, resources=whole.resources, executor=dg.in_process_executor)
+defs = dg.Definitions(
+    assets=definitions.defs.assets, resources=definitions.defs.resources, executor=dg.in_process_executor
+)
 """
 # See docs/backfill.md: on a busy machine the daemon is there before its code location is.
 PATIENT = {"DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR": "1"}
