@@ -103,6 +103,12 @@ def _launch(tasks: Tasks, when: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=tasks.root, stdout=subprocess.PIPE, text=True)
 
 
+def _ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit status, and what it printed."""
+    told = process.communicate(timeout=120)[0].strip()
+    return process.returncode, told
+
+
 def test_many_partitions_take_few_runs_and_a_bad_task_is_told_of(tasks: Tasks, daemon: Path) -> None:
     tasks.break_rows("task_007")
     assets = ["dataset", "prompt_version"]
@@ -134,22 +140,22 @@ def test_what_depends_on_each_other_goes_on_with_what_is_made(tasks: Tasks, daem
 
 
 def test_a_killed_launcher_has_launched_or_not_and_never_twice(tasks: Tasks) -> None:
-    assert _launch(tasks, "before").wait(120) == -signal.SIGKILL
+    assert _ended(_launch(tasks, "before")) == (-signal.SIGKILL, "")
     assert backfill.list_backfills() == []
-    assert _launch(tasks, "after").wait(120) == -signal.SIGKILL
+    assert _ended(_launch(tasks, "after")) == (-signal.SIGKILL, "")
     ids = {one.id for one, _ in backfill.list_backfills()}
 
     both = [_launch(tasks, "never") for _ in range(2)]
-    told = {process.communicate(timeout=120)[0].strip() for process in both}
+    told = {_ended(process) for process in both}
 
-    assert told == ids
+    assert told == {(0, one) for one in ids}
     assert len(backfill.list_backfills()) == 1
     assert backfill.status("killed").state == "running"
 
 
 def test_two_launchers_at_once_launch_one(tasks: Tasks) -> None:
     both = [_launch(tasks, "never") for _ in range(3)]
-    told = {process.communicate(timeout=120)[0].strip() for process in both}
+    told = {_ended(process) for process in both}
 
     assert len(told) == 1
     assert len(backfill.list_backfills()) == 1
