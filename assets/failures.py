@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from assets.one_partition import OnePartition
 from domain.errors import PromptoryError, StateUnavailableError, UnansweredError
 
 PERMANENT_FAILURE_TAG = "promptory/permanent_failure"
@@ -13,7 +14,7 @@ WORTH_A_RETRY = (UnansweredError, StateUnavailableError)
 
 
 @contextmanager
-def clear_failures(context: dg.AssetExecutionContext) -> Iterator[None]:
+def clear_failures(context: dg.AssetExecutionContext | OnePartition) -> Iterator[None]:
     """Turn a `PromptoryError` into one readable failure; bad input also tags the run as not worth a retry.
 
     Dagster's run-retry daemon does not look at `allow_retries`, only at the tag.

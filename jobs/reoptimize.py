@@ -1,6 +1,11 @@
 """Job: search anew after production has drifted."""
 
+import warnings
+
 import dagster as dg
+
+# On purpose: see assets/partitions.py.
+warnings.filterwarnings("ignore", "Asset job reoptimize materializes assets with varying BackfillPolicies")
 
 reoptimize = dg.define_asset_job(
     "reoptimize",

@@ -2,18 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import dagster as dg
 
+from assets.provenance import CODE_VERSION, DATA_VERSION, INPUT_DATA_VERSION, as_input
 from resources.catalog.catalog import Catalog
 
 EVALUATION_INTERVAL_S = 15
-# Tags by which Dagster records what a materialization is and what it was made from.
-CODE_VERSION = "dagster/code_version"
-DATA_VERSION = "dagster/data_version"
-INPUT_DATA_VERSION = "dagster/input_data_version"
 OPTIMIZATION_RUN = dg.AssetSelection.assets("optimization_run")
 COMPRESSION = dg.AssetKey("compression")
 PROMOTION = dg.AssetKey("promotion")
@@ -98,14 +94,9 @@ def _is_behind(context: dg.AutomationContext, partition: str) -> bool:
         return False  # reported from outside: nobody knows what it was made from
     for parent in context.asset_graph.get(context.key).parent_keys:
         now = _tags(instance, parent, partition).get(DATA_VERSION)
-        if now is not None and made_from.get(f"{INPUT_DATA_VERSION}/{parent.to_user_string()}") != _as_input(now):
+        if now is not None and made_from.get(f"{INPUT_DATA_VERSION}/{parent.to_user_string()}") != as_input(now):
             return True
     return False
-
-
-def _as_input(data_version: str) -> str:
-    """What Dagster records of a partitioned input: the hash of its partitions' versions, which here is always one."""
-    return sha256(data_version.encode()).hexdigest()
 
 
 def _tags(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str) -> Mapping[str, str]:

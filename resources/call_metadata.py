@@ -35,6 +35,12 @@ class CallMetadata:
             self._context.log.warning(f"the calls' cost is missing in the metadata: {problem}")
 
 
+def collected(context: Any) -> dict[str, Any]:
+    """What the calls of `context` came to so far; empty where it opened no block."""
+    tally = _tallies.get(context)
+    return {} if tally is None else dict(tally.as_dict())
+
+
 _tallies: WeakKeyDictionary[Any, Tally] = WeakKeyDictionary()
 
 

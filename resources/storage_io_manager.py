@@ -1,52 +1,60 @@
 """Dagster IO manager for handles: one JSON file per asset and partition."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import dagster as dg
 from pydantic import BaseModel, Field
 from upath import UPath
 
 from resources.storage.atomic import write_atomically
+from resources.storage.handles import Handles
 
-OPTIONAL = "promptory/optional"
+UNPARTITIONED = "all"
+
+
+def write_handle(root: UPath, asset: Sequence[str], partition: str, handle: BaseModel) -> None:
+    """Write the handle of a partition of the asset with these key parts.
+
+    Raises:
+        OSError: the storage cannot be written.
+    """
+    payload = handle.model_dump_json(indent=2).encode()
+    write_atomically(_path(root, asset, partition), lambda stream: stream.write(payload))
 
 
 class HandleIOManager(dg.ConfigurableIOManager):
-    """Stores what an asset returns (a pydantic model) and gives it to downstream assets.
-
-    An input with the metadata `promptory/optional: True` is None where its asset was never materialized.
-    """
+    """Stores what an asset returns (a pydantic model) and gives it to downstream assets, as `Handles`."""
 
     root: str = Field(description="Storage root, as in the storage resource.")
 
     def handle_output(self, context: dg.OutputContext, obj: BaseModel) -> None:
         """Write the handle of this asset and partition."""
-        payload = obj.model_dump_json(indent=2).encode()
-        write_atomically(self._path(context), lambda stream: stream.write(payload))
+        partition = context.asset_partition_key if context.has_asset_partitions else UNPARTITIONED
+        write_handle(UPath(self.root), context.asset_key.path, partition, obj)
 
-    def load_input(self, context: dg.InputContext) -> BaseModel | None:
-        """Read the handle of the upstream asset for this partition.
+    def load_input(self, context: dg.InputContext) -> Handles[Any]:
+        """The handles of the upstream asset, of whatever partitions the run covers.
 
-        Raises:
-            dagster.Failure: it was never materialized.
+        Asked for one that was never materialized they raise a `dagster.Failure`.
         """
-        path = self._path(context)
-        if not path.exists():
-            if (context.definition_metadata or {}).get(OPTIONAL):
-                return None
-            raise dg.Failure(
-                f"{context.asset_key.to_user_string()} of {context.asset_partition_key!r} was never materialized. "
+        kind = context.dagster_type.typing_type
+        if not (isinstance(kind, type) and issubclass(kind, Handles)):
+            raise dg.DagsterInvariantViolationError(f"{kind!r} is no class of handles")
+        asset = context.asset_key
+
+        def read(partition: str) -> bytes | None:
+            path = _path(UPath(self.root), asset.path, partition)
+            return path.read_bytes() if path.exists() else None
+
+        def refuse(partition: str) -> dg.Failure:
+            return dg.Failure(
+                f"{asset.to_user_string()} of {partition!r} was never materialized. "
                 "Mend: materialize it first, or select it together with this asset."
             )
-        model = _model_of(context.dagster_type.typing_type)
-        return model.model_validate_json(path.read_bytes())
 
-    def _path(self, context: dg.InputContext | dg.OutputContext) -> UPath:
-        name = context.asset_partition_key if context.has_asset_partitions else "all"
-        return UPath(self.root) / "handles" / "/".join(context.asset_key.path) / f"{name}.json"
+        return kind(read, refuse)
 
 
-def _model_of(annotation: object) -> type[BaseModel]:
-    options = [annotation, *getattr(annotation, "__args__", ())]
-    for option in options:
-        if isinstance(option, type) and issubclass(option, BaseModel):
-            return option
-    raise dg.DagsterInvariantViolationError(f"no handle type in {annotation!r}")
+def _path(root: UPath, asset: Sequence[str], partition: str) -> UPath:
+    return root / "handles" / "/".join(asset) / f"{partition}.json"

@@ -38,7 +38,8 @@ def catalog_files(
     with database.connect() as opened:
         known = cursor.tasks or _already_ingested(reading.entries, opened)
     requests = [request for name, one in now.items() for request in _requests(name, one, known.get(name))]
-    partitions = [name for name in now if not context.instance.has_dynamic_partition("tasks", name)]
+    there = frozenset(context.instance.get_dynamic_partitions(str(tasks_partitions.name)))
+    partitions = [name for name in now if name not in there]
     cursor.tasks = {**known, **now}
     cursor.digests = watch.digests
     return dg.SensorResult(

@@ -67,5 +67,5 @@ def _missing(
     context: dg.SensorEvaluationContext, partitions: dg.DynamicPartitionsDefinition, names: Iterable[str]
 ) -> list[dg.AddDynamicPartitionsRequest]:
     kind = str(partitions.name)
-    wanted = sorted({name for name in names if not context.instance.has_dynamic_partition(kind, name)})
+    wanted = sorted(set(names) - set(context.instance.get_dynamic_partitions(kind)))
     return [partitions.build_add_request(wanted)] if wanted else []

@@ -9,8 +9,9 @@ import dagster as dg
 from assets.compression.metadata import compression_metadata
 from assets.evaluations.checks import gate_check, not_put_to_gate
 from assets.failures import clear_failures
+from assets.one_partition import AssetEvent, OnePartition, each_partition
 from assets.optimization.paused import told_when_paused
-from assets.partitions import tasks_partitions
+from assets.partitions import OPTIMIZATION_POLICY, tasks_partitions
 from assets.presentation.rows_log import RowsLog
 from domain.dataset import DatasetVersion
 from domain.identity import content_id, short_id
@@ -24,7 +25,7 @@ from resources.database.session import Database
 from resources.database_resource import DatabaseResource
 from resources.llm.loop_thread import run_interruptibly
 from resources.llm_resource import LLMResource
-from resources.storage.handles import CompressionHandle
+from resources.storage.handles import CompressionHandle, DatasetVersions
 from resources.storage_resource import StorageResource
 
 
@@ -36,6 +37,8 @@ from resources.storage_resource import StorageResource
     check_specs=[
         dg.AssetCheckSpec("gate", asset="compression", description="The cheaper prompt is shown to be not worse.")
     ],
+    output_required=False,
+    backfill_policy=OPTIMIZATION_POLICY,
     code_version="1",
     description=(
         "Cheaper variants of the prompt in production (fewer or shorter demonstrations, tighter text, shorter answers, "
@@ -46,13 +49,28 @@ from resources.storage_resource import StorageResource
 )
 def compression(
     context: dg.AssetExecutionContext,
-    dataset: DatasetVersion,
+    dataset: DatasetVersions,
     catalog: CatalogResource,
     database: DatabaseResource,
     storage: StorageResource,
     llm: LLMResource,
 ) -> Iterator[dg.Output[CompressionHandle] | dg.AssetCheckResult]:
-    """Run (on) the compression of one task's production prompt."""
+    """Run (on) the compression of each task's production prompt."""
+
+    def compress(one: OnePartition) -> Iterator[AssetEvent]:
+        return _compressed(one, dataset.of(one.partition_key), catalog, database, storage, llm)
+
+    yield from each_partition(context, storage.path(), compress)
+
+
+def _compressed(
+    context: OnePartition,
+    dataset: DatasetVersion,
+    catalog: CatalogResource,
+    database: DatabaseResource,
+    storage: StorageResource,
+    llm: LLMResource,
+) -> Iterator[AssetEvent]:
     with clear_failures(context), database.connect() as opened:
         task = catalog.catalog().get(context.partition_key).task
         run = find_compression(opened, task, dataset)
@@ -75,7 +93,7 @@ def compression(
 
 
 async def _compress(
-    context: dg.AssetExecutionContext,
+    context: OnePartition,
     run: CompressionRun,
     database: Database,
     storage: StorageResource,

@@ -16,7 +16,8 @@ from assets.datasets.quality import (
     schema_finding,
 )
 from assets.failures import clear_failures
-from assets.partitions import tasks_partitions
+from assets.one_partition import AssetEvent, OnePartition, each_partition
+from assets.partitions import INGEST_POLICY, tasks_partitions
 from assets.presentation.charts import count_chart
 from assets.presentation.tables import markdown_table
 from domain.contracts import OutputContract
@@ -46,6 +47,8 @@ CHECKS = [
     group_name="datasets",
     kinds={"parquet"},
     check_specs=CHECKS,
+    output_required=False,
+    backfill_policy=INGEST_POLICY,
     code_version="1",
     description=(
         "The rows of a task: its source file and everything dropped into `landing/<task>/`, validated, normalised and "
@@ -56,7 +59,13 @@ CHECKS = [
 def dataset(
     context: dg.AssetExecutionContext, catalog: CatalogResource, database: DatabaseResource, storage: StorageResource
 ) -> Iterator[dg.Output[DatasetVersion] | dg.AssetCheckResult]:
-    """Snapshot one task's dataset."""
+    """Snapshot each task's dataset."""
+    yield from each_partition(context, storage.path(), lambda one: _snapshot(one, catalog, database, storage))
+
+
+def _snapshot(
+    context: OnePartition, catalog: CatalogResource, database: DatabaseResource, storage: StorageResource
+) -> Iterator[AssetEvent]:
     with clear_failures(context), database.connect() as opened:
         entry = catalog.catalog().get(context.partition_key)
         store = DatasetStore(storage.path())

@@ -12,7 +12,8 @@ from assets.evaluations.contenders import Contenders, find_contenders
 from assets.evaluations.metadata import contest_metadata
 from assets.evaluations.report import write_report
 from assets.failures import clear_failures
-from assets.partitions import tasks_partitions
+from assets.one_partition import AssetEvent, OnePartition, each_partition
+from assets.partitions import EVALUATION_POLICY, tasks_partitions
 from assets.presentation.rows_log import RowsLog
 from domain.dataset import DatasetVersion
 from domain.task import Task
@@ -23,8 +24,14 @@ from resources.evaluation.decide import Contest, Decider
 from resources.evaluation.evaluate import EvaluationEngine
 from resources.llm.loop_thread import run_interruptibly
 from resources.llm_resource import LLMResource
-from resources.storage.handles import DecisionHandle, OptimizationHandle, PromptHandle
-from resources.storage_io_manager import OPTIONAL
+from resources.storage.handles import (
+    DatasetVersions,
+    DecisionHandle,
+    OptimizationHandle,
+    OptimizationHandles,
+    PromptHandle,
+    PromptHandles,
+)
 from resources.storage_resource import StorageResource
 
 CHECKS = [
@@ -50,8 +57,9 @@ class EvaluationConfig(dg.Config):
     group_name="evaluations",
     kinds={"python"},
     check_specs=CHECKS,
+    output_required=False,
+    backfill_policy=EVALUATION_POLICY,
     code_version="1",
-    ins={"optimization_run": dg.AssetIn(metadata={OPTIONAL: True})},
     description=(
         "All candidates on `dev`; the best one, and only that, on the sealed `test` split beside production, row by "
         "row. The gate's decision is recorded with its statistics. Answers are kept: a row is never paid for twice."
@@ -60,6 +68,27 @@ class EvaluationConfig(dg.Config):
 def evaluation(
     context: dg.AssetExecutionContext,
     config: EvaluationConfig,
+    dataset: DatasetVersions,
+    prompt_version: PromptHandles,
+    optimization_run: OptimizationHandles,
+    catalog: CatalogResource,
+    database: DatabaseResource,
+    storage: StorageResource,
+    llm: LLMResource,
+) -> Iterator[dg.Output[DecisionHandle] | dg.AssetCheckResult]:
+    """Evaluate each task's contenders and record the gate's decision."""
+
+    def evaluate(one: OnePartition) -> Iterator[AssetEvent]:
+        key = one.partition_key
+        inputs = dataset.of(key), prompt_version.of(key), optimization_run.find(key)
+        return _evaluate(one, config, *inputs, catalog, database, storage, llm)
+
+    yield from each_partition(context, storage.path(), evaluate)
+
+
+def _evaluate(
+    context: OnePartition,
+    config: EvaluationConfig,
     dataset: DatasetVersion,
     prompt_version: PromptHandle,
     optimization_run: OptimizationHandle | None,
@@ -67,8 +96,7 @@ def evaluation(
     database: DatabaseResource,
     storage: StorageResource,
     llm: LLMResource,
-) -> Iterator[dg.Output[DecisionHandle] | dg.AssetCheckResult]:
-    """Evaluate one task's contenders and record the gate's decision."""
+) -> Iterator[AssetEvent]:
     with clear_failures(context), database.connect() as opened:
         task = catalog.catalog().get(context.partition_key).task
         contenders = find_contenders(opened, prompt_version, optimization_run)
@@ -89,7 +117,7 @@ def evaluation(
 
 
 async def _hold(
-    context: dg.AssetExecutionContext,
+    context: OnePartition,
     config: EvaluationConfig,
     task: Task,
     dataset: DatasetVersion,

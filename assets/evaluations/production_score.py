@@ -22,6 +22,7 @@ from resources.evaluation.production_check import check_production
 from resources.evaluation.promote import PRODUCTION
 from resources.llm_resource import LLMResource
 from resources.observability.progress import board
+from resources.storage.handles import DatasetVersions
 from resources.storage_resource import StorageResource
 
 PURPOSE = "check"
@@ -44,7 +45,7 @@ PURPOSE = "check"
 )
 def production_score(
     context: dg.AssetExecutionContext,
-    dataset: DatasetVersion,
+    dataset: DatasetVersions,
     catalog: CatalogResource,
     database: DatabaseResource,
     storage: StorageResource,
@@ -55,7 +56,7 @@ def production_score(
         task = catalog.catalog().get(context.partition_key).task
         with opened.session(read_only=True) as session:
             production = prompt_versions.get(session, task.name, PRODUCTION)
-        check, evaluation = asyncio.run(_check(context, task, dataset, production, opened, storage, llm))
+        check, evaluation = asyncio.run(_check(context, task, dataset.of(task.name), production, opened, storage, llm))
     yield dg.MaterializeResult(
         metadata=_metadata(check, evaluation, production),
         data_version=dg.DataVersion(check.id),

@@ -1,16 +1,18 @@
 """The asset `optimization_run`: a search for a better prompt, on train and dev only."""
 
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
 from pydantic import Field
 
 from assets.failures import clear_failures
+from assets.one_partition import AssetEvent, OnePartition, each_partition
 from assets.optimization.live_view import LiveView
 from assets.optimization.metadata import run_metadata
 from assets.optimization.paused import told_when_paused
-from assets.partitions import tasks_partitions
+from assets.partitions import OPTIMIZATION_POLICY, tasks_partitions
 from domain.dataset import DatasetVersion
 from domain.identity import content_id
 from resources.call_metadata import CallMetadata
@@ -19,7 +21,7 @@ from resources.database.repositories import effort, prompt_versions
 from resources.database_resource import DatabaseResource
 from resources.llm_resource import LLMResource
 from resources.optimization.run_optimization import OptimizationRun
-from resources.storage.handles import OptimizationHandle, PromptHandle
+from resources.storage.handles import DatasetVersions, OptimizationHandle, PromptHandle, PromptHandles
 from resources.storage_resource import StorageResource
 
 
@@ -37,6 +39,8 @@ class OptimizationConfig(dg.Config):
     partitions_def=tasks_partitions,
     group_name="optimization",
     kinds={"python"},
+    output_required=False,
+    backfill_policy=OPTIMIZATION_POLICY,
     code_version="1",
     description=(
         "The task's optimizer (DSPy) searches demonstrations or instructions on `train` and scores them on `dev`; the "
@@ -48,14 +52,32 @@ class OptimizationConfig(dg.Config):
 def optimization_run(
     context: dg.AssetExecutionContext,
     config: OptimizationConfig,
+    dataset: DatasetVersions,
+    prompt_version: PromptHandles,
+    catalog: CatalogResource,
+    database: DatabaseResource,
+    storage: StorageResource,
+    llm: LLMResource,
+) -> Iterator[dg.Output[OptimizationHandle] | dg.AssetCheckResult]:
+    """Run (on) each task's optimization."""
+
+    def optimize(one: OnePartition) -> Iterator[AssetEvent]:
+        inputs = dataset.of(one.partition_key), prompt_version.of(one.partition_key)
+        return _optimize(one, config, *inputs, catalog, database, storage, llm)
+
+    yield from each_partition(context, storage.path(), optimize)
+
+
+def _optimize(
+    context: OnePartition,
+    config: OptimizationConfig,
     dataset: DatasetVersion,
     prompt_version: PromptHandle,
     catalog: CatalogResource,
     database: DatabaseResource,
     storage: StorageResource,
     llm: LLMResource,
-) -> dg.Output[OptimizationHandle]:
-    """Run (on) one task's optimization."""
+) -> Iterator[AssetEvent]:
     with clear_failures(context), database.connect() as opened:
         task = catalog.catalog().get(context.partition_key).task
         with opened.session(read_only=True) as session:
@@ -85,4 +107,4 @@ def optimization_run(
         reference_ids=record.reference_prompt_version_ids,
     )
     version = dg.DataVersion(content_id([run.id, result.id]))
-    return dg.Output(handle, data_version=version, metadata=run_metadata(record, result, parent, spent, plan))
+    yield dg.Output(handle, data_version=version, metadata=run_metadata(record, result, parent, spent, plan))

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import dagster as dg
-
+from assets.one_partition import OnePartition
 from resources.database.repositories import optimization_runs
 from resources.database.session import Database
 
 
 @contextmanager
-def told_when_paused(context: dg.AssetExecutionContext, database: Database, run_id: str) -> Iterator[None]:
+def told_when_paused(context: OnePartition, database: Database, run_id: str) -> Iterator[None]:
     """Log why and where the search `run_id` was paused, when that ends the block.
 
     The traceback that Dagster shows of a terminated run says neither.

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestration.cli.commands import (
+    backfill,
     batch,
     breaker,
     budget,
@@ -67,6 +68,7 @@ app.add_typer(task.app, name="task")
 app.add_typer(prompt.app, name="prompt")
 app.add_typer(trace.app, name="trace")
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(backfill.app, name="backfill")
 app.add_typer(batch.app, name="batch")
 app.add_typer(budget.app, name="budget")
 app.add_typer(breaker.app, name="breaker")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from domain.errors import InputError, NotFoundError, PromptoryError
 from domain.task import Task
-from resources.catalog.task_file import NO_ENDPOINTS, load_task
+from resources.catalog.known_files import load_known
+from resources.catalog.task_file import NO_ENDPOINTS
 from resources.llm.endpoint_names import Kinds
 
 TASK_FOLDER = "tasks"
@@ -30,7 +31,7 @@ class CatalogReading:
 
 
 class Catalog:
-    """Reads `<folder>/tasks/*.yaml`. Nothing is cached: a changed file is seen at the next reading.
+    """Reads `<folder>/tasks/*.yaml`. A changed file is seen at the next reading, an unchanged one is not parsed again.
 
     Args:
         endpoints: the configured endpoints' kinds of provider, by name: what a task's model may begin with.
@@ -51,7 +52,7 @@ class Catalog:
         errors: list[PromptoryError] = []
         for path in self.task_files():
             try:
-                task = load_task(path, self._endpoints)
+                task = load_known(path, self._endpoints)
                 if task.name in entries:
                     raise _name_taken(task.name, path, entries[task.name].path)
             except PromptoryError as error:
@@ -69,7 +70,7 @@ class Catalog:
         """
         likely = self.folder / TASK_FOLDER / f"{name}.yaml"
         if likely.exists():
-            task = load_task(likely, self._endpoints)
+            task = load_known(likely, self._endpoints)
             if task.name == name:
                 return CatalogEntry(task, likely)
         reading = self.read()

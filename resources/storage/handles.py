@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar, Generic, TypeVar
+
 from pydantic import BaseModel, ConfigDict
+
+from domain.dataset import DatasetVersion
 
 
 class _Handle(BaseModel):
@@ -79,3 +84,67 @@ class ExperimentHandle(_Handle):
     verdict: str
     decision_id: str | None
     observations_id: str
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Handles(Generic[Model]):
+    """The handles that an upstream asset left, one per partition, read when they are asked for.
+
+    Args:
+        read: a partition's handle as JSON; None where the asset was never materialized for it.
+        refuse: the error of a partition without one.
+    """
+
+    model: ClassVar[type[BaseModel]]
+
+    def __init__(self, read: Callable[[str], bytes | None], refuse: Callable[[str], Exception]) -> None:
+        self._read = read
+        self._refuse = refuse
+
+    def find(self, partition: str) -> Model | None:
+        """The partition's handle, if there is one."""
+        payload = self._read(partition)
+        return None if payload is None else self.model.model_validate_json(payload)  # pyright: ignore[reportReturnType]
+
+    def of(self, partition: str) -> Model:
+        """The partition's handle.
+
+        Raises:
+            Exception: what `refuse` makes, where there is none.
+        """
+        found = self.find(partition)
+        if found is None:
+            raise self._refuse(partition)
+        return found
+
+
+class DatasetVersions(Handles[DatasetVersion]):
+    """What `dataset` left."""
+
+    model = DatasetVersion
+
+
+class PromptHandles(Handles[PromptHandle]):
+    """What `prompt_version` left."""
+
+    model = PromptHandle
+
+
+class OptimizationHandles(Handles[OptimizationHandle]):
+    """What `optimization_run` left."""
+
+    model = OptimizationHandle
+
+
+class CompressionHandles(Handles[CompressionHandle]):
+    """What `compression` left."""
+
+    model = CompressionHandle
+
+
+class DecisionHandles(Handles[DecisionHandle]):
+    """What `evaluation` left."""
+
+    model = DecisionHandle

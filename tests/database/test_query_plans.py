@@ -11,15 +11,19 @@ from sqlalchemy.orm import Session
 
 from resources.database.repositories import (
     answers,
+    call_counts,
     call_references,
+    effort,
     interactions,
     journal,
     judgements,
     ledger,
     outcomes,
+    reserves,
     spending,
 )
 from resources.database.session import Database
+from resources.storage.call_log_summary import summarize
 
 ROWS = 20_000
 DAYS = 200
@@ -27,6 +31,7 @@ FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = date(2026, 3, 1)
 SINCE = datetime(2026, 3, 1, tzinfo=UTC)
 UNTIL = SINCE + timedelta(days=1)
+LAST_DAY = FIRST_DAY + timedelta(days=DAYS - 1)
 
 HEX_ID = "abcdef00" * 4  # call number 18
 BIG_TABLES = ("calls", "attempts", "answers", "judgements", "optimization_journal", "interactions", "outcomes")
@@ -54,6 +59,12 @@ QUERIES: dict[str, Callable[[Session], object]] = {
     "answers": lambda session: answers.get_many(session, "prompt-3", [f"input-{n}" for n in range(300)]),
     "judgements": lambda session: judgements.get_many(session, "judge-3", [f"subject-{n}" for n in range(300)], 2),
     "the journal": lambda session: journal.load_all(session, "run-17"),
+    "how many answers a prompt gave": lambda session: answers.count(session, "prompt-3"),
+    "the effort of a run": lambda session: effort.run_effort(session, "run-17"),
+    "a task's calls of a day": lambda session: call_counts.count_calls(session, "task-3", since=LAST_DAY),
+    "reserves of a day": lambda session: reserves.reserve_lines(session, since=SINCE, until=UNTIL),
+    "budget windows": lambda session: spending.scope_spends(session, LAST_DAY, [LAST_DAY]),
+    "a day in figures": lambda session: summarize(session, SINCE, UNTIL),
     "a journal entry": lambda session: journal.find(session, "run-17", "key-17"),
 }
 

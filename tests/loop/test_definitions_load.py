@@ -154,3 +154,19 @@ def test_every_asset_says_what_it_is(make_workplace: Callable[..., Workplace], w
     assets = [graph.get(key) for key in graph.get_all_asset_keys()]
 
     assert [one.key for one in assets if one.is_executable and not one.description] == []
+
+
+def test_every_asset_by_task_or_day_can_be_backfilled(make_workplace: Callable[..., Workplace], with_dbt: Any) -> None:
+    from orchestration.backfill.graph import nodes
+    from orchestration.definitions import build_definitions
+
+    graph = build_definitions(with_dbt(make_workplace()).environment).resolve_asset_graph()
+    partitioned = {key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).is_partitioned}
+
+    # These follow what happens: reports and checks look at now, files wait to be drained, production is made cheaper.
+    as_things_are = {"experiment_report", "production_score", "batch_predictions", "compression"}
+    assert partitioned - as_things_are == set(nodes())
+    policies = {name: graph.get(dg.AssetKey(name)).backfill_policy for name in nodes()}
+    for name, node in nodes().items():
+        assert policies[name] is not None
+        assert all(policies[name] != policies.get(parent) for parent in node.parents)  # else they would share runs

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from loop.workplace import TASK, Workplace
 
+from assets.compression.compression import compression
 from assets.datasets.dataset import dataset
 from assets.evaluations.evaluation import evaluation
 from assets.experiments.experiment_report import experiment_report
@@ -50,7 +51,7 @@ class Daemon:
         resources = build_task_resources(self.place.environment)
         self._sensor_resources = {name: resources[name] for name in ("catalog", "database")}
         self._definitions = dg.Definitions(
-            assets=[dataset, prompt_version, optimization_run, evaluation, promotion, experiment_report],
+            assets=[dataset, prompt_version, optimization_run, evaluation, compression, promotion, experiment_report],
             jobs=[report_experiment, promote],
             sensors=[live_experiments],
             resources=resources,

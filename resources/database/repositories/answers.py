@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from resources.database.insert_ignore import insert_ignore
@@ -56,6 +57,13 @@ def get_many(
             answer = read(AnswerRecord, row)
             found[answer.input_id] = answer
     return found
+
+
+def count(session: Session, prompt_version_id: str, *, sample: int = 0) -> int:
+    """How many inputs the prompt version has answered."""
+    counted = select(func.count()).select_from(AnswerRow)
+    of_version = (AnswerRow.prompt_version_id == prompt_version_id, AnswerRow.sample == sample)
+    return session.scalar(counted.where(*of_version)) or 0
 
 
 def put_many(session: Session, answers: Sequence[AnswerRecord]) -> int:

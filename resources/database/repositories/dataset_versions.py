@@ -88,6 +88,21 @@ def latest(session: Session, task: str) -> DatasetVersion | None:
     return None if row is None else _read(row)
 
 
+def latest_of_all(session: Session) -> dict[str, DatasetVersion]:
+    """The version registered last, by task, of every task that has one."""
+    newest = (
+        select(DatasetVersionRow.task, func.max(DatasetVersionRow.version).label("version"))
+        .group_by(DatasetVersionRow.task)
+        .subquery()
+    )
+    rows = session.execute(
+        _select().join(
+            newest, (newest.c.task == DatasetVersionRow.task) & (newest.c.version == DatasetVersionRow.version)
+        )
+    )
+    return {version.task: version for version in map(_read, rows)}
+
+
 def list_dataset_versions(session: Session, task: str) -> list[DatasetVersion]:
     """All versions of the task, newest first."""
     rows = session.execute(_select().where(DatasetVersionRow.task == task).order_by(DatasetVersionRow.version.desc()))

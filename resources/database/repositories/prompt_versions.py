@@ -100,6 +100,12 @@ def get(session: Session, task: str, reference: str) -> PromptVersionRecord:
     return found
 
 
+def ids_of_all(session: Session) -> set[tuple[str, str]]:
+    """Task and id of every version of every task."""
+    rows = session.execute(select(PromptVersionRow.task, PromptVersionRow.id))
+    return {(row[0], row[1]) for row in rows}
+
+
 def list_prompt_versions(session: Session, task: str, *, limit: int | None = None) -> list[PromptVersionRecord]:
     """The versions of the task, newest first."""
     newest = _select().where(PromptVersionRow.task == task).order_by(PromptVersionRow.version.desc()).limit(limit)

@@ -1,0 +1,122 @@
+"""Making a backfill's runs in this process, where no daemon would."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from assets.compression.compression import compression
+from assets.partition_ranges import key_ranges
+from orchestration.abandoned_runs import close_abandoned_runs, own_tags
+from orchestration.backfill import records
+from orchestration.backfill.graph import ASSETS, keys_in_order, nodes
+from orchestration.backfill.outcome import Outcome, read_outcome
+from orchestration.backfill.records import BACKFILL_TAG, KEY_TAG
+from orchestration.backfill.types import Backfill
+from orchestration.environments import Environment
+from orchestration.task_resources import build_task_resources
+
+LOCK_FOLDER = "backfills"
+Progress = Callable[[Outcome], None]
+
+
+@contextmanager
+def alone(environment: Environment, backfill_id: str) -> Iterator[bool]:
+    """Whether this process is the only one to work on the backfill; if so, it stays that for the block.
+
+    A killed process lets go by itself.
+    """
+    with _lock_path(environment, backfill_id).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def is_worked_on(environment: Environment, backfill_id: str) -> bool:
+    """Whether a process of this machine works on it now."""
+    if not _lock_path(environment, backfill_id).exists():
+        return False
+    with alone(environment, backfill_id) as free:
+        return not free
+
+
+def make_runs(
+    environment: Environment,
+    instance: dg.DagsterInstance,
+    backfill: Backfill,
+    progress: Progress,
+) -> None:
+    """Make what is not made yet, asset by asset and run by run, until done or cancelled.
+
+    One run at a time: a run's calls are concurrent already, and Dagster captures the output of one run per process.
+
+    A run that fails stops no other; what is made from a failed partition is left out. `progress` is told after every
+    run.
+
+    Raises:
+        ConfigurationError, InputError: the settings are not usable.
+    """
+    close_abandoned_runs(instance)
+    definitions = _definitions(environment)
+    tags = {**own_tags(), BACKFILL_TAG: backfill.id, KEY_TAG: backfill.key}
+    for asset, targets in backfill.targets.items():
+        outcome = read_outcome(instance, backfill)
+        progress(outcome)
+        wanted = _still_wanted(asset, targets, outcome)
+        node, job = nodes()[asset], definitions.resolve_job_def(_job_name(asset))
+        ranges = key_ranges(keys_in_order(node.partition_set, instance), wanted, node.most_per_run)
+
+        for chunk in ranges:
+            if _is_canceled(instance, backfill):
+                return
+            job.execute_in_process(
+                instance=instance,
+                tags={**tags, **chunk.tags},
+                asset_selection=[dg.AssetKey.from_user_string(asset)],
+                raise_on_error=False,
+            )
+            progress(read_outcome(instance, backfill))
+    failed = bool(read_outcome(instance, backfill).failed)
+    records.set_over(instance, backfill, datetime.now(UTC), failed=failed)
+
+
+def _definitions(environment: Environment) -> dg.Definitions:
+    """A job per asset: a run's job holds exactly what the run makes."""
+    return dg.Definitions(
+        assets=[*ASSETS, compression],  # which `promotion` reads
+        jobs=[_job(name) for name in nodes()],
+        resources=build_task_resources(environment),
+        executor=dg.in_process_executor,
+    )
+
+
+def _job_name(asset: str) -> str:
+    return f"backfill_{asset}"
+
+
+def _job(asset: str) -> dg.UnresolvedAssetJobDefinition:
+    return dg.define_asset_job(_job_name(asset), selection=dg.AssetSelection.assets(asset))
+
+
+def _still_wanted(asset: str, targets: Sequence[str], outcome: Outcome) -> list[str]:
+    """Not made yet. What failed in an earlier attempt at this backfill is tried again, unless its input failed."""
+    upstream = {key for (name, key), failure in outcome.failed.items() if name == asset and failure.run_id is None}
+    return [key for key in targets if key not in outcome.made[asset] and key not in upstream]
+
+
+def _is_canceled(instance: dg.DagsterInstance, backfill: Backfill) -> bool:
+    return records.get(instance, backfill.key).state == "canceled"
+
+
+def _lock_path(environment: Environment, backfill_id: str) -> Path:
+    folder = environment.home.resolve() / LOCK_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{backfill_id}.lock"
