@@ -32,6 +32,7 @@ ScopeTotals = list[tuple[str, int, int]]
 
 _DAY_S = 86_400
 _EPOCH = date(1970, 1, 1).toordinal()
+_LONGEST_CALL_DAYS = 31
 _STARTED, _FINISHED = CALL_COLUMNS.index("started_at"), CALL_COLUMNS.index("finished_at")
 _REBUILD_LOCK = "promptory/budget-rebuild"
 
@@ -118,7 +119,7 @@ def _days_touched(calls: Sequence[Row], records: Sequence[dict[str, Any]]) -> It
     spans = [(call[_STARTED], call[_FINISHED]) for call in calls]
     spans += [(record["started_at"], record["finished_at"]) for record in records]
     for first, last in {(int(started // _DAY_S), int(finished // _DAY_S)) for started, finished in spans}:
-        for number in range(first, last + 1):
+        for number in range(max(first, last - _LONGEST_CALL_DAYS), last + 1):
             yield date.fromordinal(_EPOCH + number)
 
 

@@ -14,6 +14,7 @@ from resources.database.repositories import (
     call_counts,
     call_references,
     effort,
+    input_checks,
     interactions,
     journal,
     judgements,
@@ -55,6 +56,10 @@ QUERIES: dict[str, Callable[[Session], object]] = {
     "spending by day": lambda session: spending.spend(session, "day", since=SINCE, until=UNTIL),
     "spending by task": lambda session: spending.spend(session, "task", since=SINCE, until=UNTIL),
     "spending of a task": lambda session: spending.spend(session, "model", since=SINCE, until=UNTIL, task="task-3"),
+    "what a day comes to": lambda session: spending.day_totals(session, SINCE, UNTIL),
+    "production's inputs": lambda session: input_checks.input_tokens(
+        session, "task-7", "prompt-7", "answer", SINCE, UNTIL, 1000
+    ),
     "totals": lambda session: spending.totals(session, since=SINCE, until=UNTIL),
     "answers": lambda session: answers.get_many(session, "prompt-3", [f"input-{n}" for n in range(300)]),
     "judgements": lambda session: judgements.get_many(session, "judge-3", [f"subject-{n}" for n in range(300)], 2),

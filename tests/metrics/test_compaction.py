@@ -12,12 +12,13 @@ import dagster as dg
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from metrics.conftest import Ledger
 from sqlalchemy import func, select, text
 from upath import UPath
 
 from domain.errors import ConflictError, InputError, NotFoundError
 from jobs.compact_ledger import compact_ledger
-from resources.database.repositories import ledger_days
+from resources.database.repositories import alerts, ledger_days
 from resources.database.repositories.spending import scope_totals
 from resources.database.tables import AttemptRow, CallRow
 from resources.database_resource import DatabaseResource
@@ -194,6 +195,21 @@ def test_a_day_that_is_removed_while_it_is_copied_keeps_its_files(
             collected(ledger, root)
     assert calls_path(root, DAY).read_bytes() == before
     assert collected(ledger, root) == marts
+
+
+def test_it_is_the_same_on_postgresql(upgraded_postgres_url: str, root: UPath) -> None:
+    ledger = Ledger(upgraded_postgres_url)
+    try:
+        marts = fill(ledger, root)
+        done = compact(ledger, root, marts)
+        assert (done.removed_calls, done.removed_attempts, done.kept_because) == (30, 30, None)
+        assert open_scopes(ledger) == charged(ledger)
+        assert collected(ledger, root) == marts
+        with ledger.database.session() as session:
+            assert alerts.claim(session, "budget", ["a", "b"], NOW) == {"a", "b"}
+            assert alerts.claim(session, "budget", ["b", "c"], NOW) == {"c"}
+    finally:
+        ledger.database.dispose()
 
 
 def test_days_that_something_still_reads_stay(ledger: Any, root: UPath) -> None:
