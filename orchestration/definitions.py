@@ -34,6 +34,7 @@ from orchestration.automation import (
     promotion_condition,
 )
 from orchestration.environments import Environment
+from orchestration.executors import choose_executor
 from orchestration.resource_definitions import build_resources
 from resources.metrics.dbt_project import prepare_manifest
 from sensors.catalog_files import catalog_files
@@ -63,8 +64,7 @@ def build_definitions(environment: Environment) -> dg.Definitions:
         schedules=[daily_metrics],
         sensors=[catalog_files, live_experiments, automation_sensor(dg.AssetSelection.assets(*conditions))],
         resources=build_resources(environment, metrics),
-        # One process per run: a process per step costs seconds, and the steps of a loop wait for each other anyway.
-        executor=dg.in_process_executor,
+        executor=choose_executor(environment),
     )
 
 

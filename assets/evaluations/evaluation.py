@@ -12,6 +12,7 @@ from assets.evaluations.metadata import contest_metadata
 from assets.evaluations.report import write_report
 from assets.failures import clear_failures
 from assets.partitions import tasks_partitions
+from assets.pools import LLM_POOL
 from domain.dataset import DatasetVersion
 from domain.task import Task
 from resources.catalog_resource import CatalogResource
@@ -39,6 +40,7 @@ CHECKS = [
     kinds={"python"},
     check_specs=CHECKS,
     code_version="1",
+    pool=LLM_POOL,
     ins={"optimization_run": dg.AssetIn(metadata={OPTIONAL: True})},
     description=(
         "All candidates on `dev`; the best one, and only that, on the sealed `test` split beside production, row by "

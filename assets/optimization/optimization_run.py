@@ -9,6 +9,7 @@ from assets.failures import clear_failures
 from assets.optimization.live_view import LiveView
 from assets.optimization.metadata import run_metadata
 from assets.partitions import tasks_partitions
+from assets.pools import LLM_POOL
 from domain.dataset import DatasetVersion
 from domain.identity import content_id
 from resources.call_metadata import CallMetadata
@@ -26,6 +27,7 @@ from resources.storage_resource import StorageResource
     group_name="optimization",
     kinds={"python"},
     code_version="1",
+    pool=LLM_POOL,
     description=(
         "The task's optimizer (DSPy) searches demonstrations or instructions on `train` and scores them on `dev`; the "
         "test split is out of its reach. Every answer is journalled: a killed run goes on where it stopped, a finished "
