@@ -128,7 +128,7 @@ class Task(_Part):
 
     @property
     def models(self) -> frozenset[str]:
-        """Every model that optimizing and evaluating this task may ask: its own, those that write and those that judge."""
+        """Every model that optimizing and evaluating this task may ask: its own, those that write, those that judge."""
         stages = stages_of(self.optimizer) if self.optimizer else ()
         writers = {proposal_model(stage, self.prompt.model) for stage in stages}
         judges = {spec.model for spec in self.evaluators if isinstance(spec, JudgeSpec)}

@@ -110,8 +110,8 @@ def open_cluster(
 ) -> Iterator[Cluster]:
     """A cluster with the overlay's objects, these secrets, and `settings` as promptory.yaml; its pods end with it.
 
-    Three things differ from the manifests: the ports, because all pods share this machine's; the catalog, which is on the
-    shared volume instead of in the image; and the settings, which are what each installation writes itself.
+    Three things differ from the manifests: the ports, because all pods share this machine's; the catalog, which is on
+    the shared volume instead of in the image; and the settings, which are what each installation writes itself.
     """
     objects = render(overlay)
     ports = {"grpc": free_port(), "http": free_port()}
@@ -156,7 +156,9 @@ def free_port() -> int:
 def _grpc_is_well(port: int, service: str) -> bool:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         try:
-            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service), timeout=2)
+            answer = health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(service=service), timeout=2
+            )
         except grpc.RpcError:
             return False
     return answer.status == health_pb2.HealthCheckResponse.SERVING

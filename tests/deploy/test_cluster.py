@@ -1,5 +1,5 @@
-"""A whole installation, from the manifests to a promoted prompt: every pod a process, every run a Job, one Postgres, one
-Redis, one provider that keeps its own invoice.
+"""A whole installation, from the manifests to a promoted prompt: every pod a process, every run a Job, one Postgres,
+one Redis, one provider that keeps its own invoice.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from deploy.conftest import for_dagster
 from loop.scripted_model import learns
 from loop.workplace import KEY_VARIABLE, TARIFFS, TASK, Example, csv_text, over_http, task_values
 from redis import Redis
-from servers.kubernetes_node import can_isolate
 from servers.openai_server import OpenAIServer
 from servers.postgres import PostgresServer
 from servers.valkey import ValkeyServer
 
+from benchmarks.machines import can_isolate
 from resources.database.session import open_database
 from resources.database.tables import AttemptRow, CallRow
 
@@ -129,14 +129,12 @@ def logs(cluster: Cluster) -> str:
     return "\n".join(pod.container.log()[-4000:] for pod in cluster.api.pods.values() if pod.container)
 
 
-def test_a_run_works_in_its_pods_on_one_budget(
-    cluster: Cluster, provider: OpenAIServer, urls: dict[str, str]
-) -> None:
+def test_a_run_works_in_its_pods_on_one_budget(cluster: Cluster, provider: OpenAIServer, urls: dict[str, str]) -> None:
     run = finished(cluster, launch_full_loop(cluster))
     assert run["status"] == "SUCCESS", logs(cluster)
     tags = {tag["key"]: tag["value"] for tag in run["tags"]}
     assert tags["promptory/provider/openai"] == "true"
-    assert tags["docker/image"] == cluster.node.image.name
+    assert tags["dagster/image"] == cluster.node.image.name
 
     by_step = _executor(cluster) == "kubernetes"
     assert len(cluster.api.started("run_worker")) == 1
@@ -161,9 +159,9 @@ def _attempts(url: str) -> list[dict[str, Any]]:
     database = open_database(url)
     try:
         with database.session(read_only=True) as session:
-            rows = session.query(
-                AttemptRow.provider_request_id, AttemptRow.cost_nano_usd, CallRow.purpose
-            ).join(CallRow, CallRow.call_id == AttemptRow.call_id)
+            rows = session.query(AttemptRow.provider_request_id, AttemptRow.cost_nano_usd, CallRow.purpose).join(
+                CallRow, CallRow.call_id == AttemptRow.call_id
+            )
             return [{"request": request, "cost": cost, "purpose": purpose} for request, cost, purpose in rows]
     finally:
         database.dispose()

@@ -43,7 +43,9 @@ def _launched(instance: dg.DagsterInstance, api: KubernetesApi) -> tuple[dg.Dags
     return run, job
 
 
-def test_a_run_is_one_job_with_everything_by_reference(cluster_instance: dg.DagsterInstance, api: KubernetesApi) -> None:
+def test_a_run_is_one_job_with_everything_by_reference(
+    cluster_instance: dg.DagsterInstance, api: KubernetesApi
+) -> None:
     run, job = _launched(cluster_instance, api)
 
     assert [each.account for each in api.requests] == ["promptory-control"]

@@ -144,6 +144,15 @@ def test_every_object_belongs_to_a_stage_of_the_rollout(objects: list[Object]) -
     stages = {each["metadata"]["labels"]["promptory/stage"] for each in objects}
     assert stages == {"foundation", "migration", "services"}
     assert named(objects, "Namespace", "promptory")["metadata"]["labels"]["promptory/stage"] == "foundation"
-    first = {"ServiceAccount", "Role", "RoleBinding", "ConfigMap", "PersistentVolumeClaim", "NetworkPolicy"}
+    first = {
+        "Namespace",
+        "ServiceAccount",
+        "Role",
+        "RoleBinding",
+        "ConfigMap",
+        "PersistentVolumeClaim",
+        "NetworkPolicy",
+    }
     for each in objects:
-        assert (each["kind"] in first | {"Namespace"}) == (each["metadata"]["labels"]["promptory/stage"] == "foundation")
+        stage = each["metadata"]["labels"]["promptory/stage"]
+        assert (each["kind"] in first) == (stage == "foundation"), each["metadata"]

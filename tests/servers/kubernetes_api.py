@@ -134,9 +134,7 @@ class KubernetesApi:
             "kind": "Config",
             "clusters": [{"name": "loopback", "cluster": server}],
             "users": [{"name": account, "user": {"token": self.token(account)}}],
-            "contexts": [
-                {"name": "here", "context": {"cluster": "loopback", "user": account, "namespace": namespace}}
-            ],
+            "contexts": [{"name": "here", "context": {"cluster": "loopback", "user": account, "namespace": namespace}}],
             "current-context": "here",
         }
         path.write_text(yaml.safe_dump(values), encoding="utf-8")
@@ -303,7 +301,7 @@ def _handler(api: KubernetesApi) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(sent.encode())
 
-        do_GET = do_POST = do_DELETE = _serve
+        do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - the base class's names
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's signature
             """Say nothing."""

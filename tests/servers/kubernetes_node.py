@@ -18,19 +18,10 @@ from typing import Any
 
 from servers.kubernetes_api import KubernetesApi, Object
 
+from benchmarks.machines import on_machine
+
 ACCOUNT_FOLDER = "/run/secrets/kubernetes.io/serviceaccount"
 ROOT = "/srv"
-
-
-def can_isolate() -> bool:
-    """Whether this machine lets us give a process namespaces of its own."""
-    if shutil.which("unshare") is None:
-        return False
-    probe = ["unshare", *_NAMESPACES, "mount", "-t", "tmpfs", "tmpfs", ROOT]
-    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
-
-
-_NAMESPACES = ["--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 
 @dataclass(frozen=True)
@@ -142,8 +133,8 @@ class Node:
         script.write_text("\n".join(self._script(pod, container, place)), encoding="utf-8")
         variables = [f"{name}={value}" for name, value in environment.items()]
         path = os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        return [shutil.which("unshare") or "unshare", *_NAMESPACES, "/usr/bin/env", f"PATH={path}",
-                "/bin/sh", str(script), "/usr/bin/env", "-i", *variables, *words]  # fmt: skip
+        with_path = ["/usr/bin/env", f"PATH={path}", "/bin/sh", str(script)]
+        return [*on_machine(pod["metadata"]["name"]), *with_path, "/usr/bin/env", "-i", *variables, *words]
 
     def _script(self, pod: Object, container: Object, place: Path) -> list[str]:
         sources = self._volumes(pod, place)
@@ -151,7 +142,6 @@ class Node:
         hosts.write_text(f"127.0.0.1 localhost {' '.join(self.names)}\n", encoding="ascii")
         lines = [
             "set -e",
-            f"hostname {pod['metadata']['name']}",
             f"mount --bind {hosts} /etc/hosts",
             "mount -t tmpfs tmpfs /run",
             f"mount -t tmpfs tmpfs {ROOT}",
