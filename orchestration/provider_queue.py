@@ -49,7 +49,8 @@ def _tasks_of(run: DagsterRun, instance: DagsterInstance) -> list[str]:
     first, last = run.tags.get(ASSET_PARTITION_RANGE_START_TAG), run.tags.get(ASSET_PARTITION_RANGE_END_TAG)
     if first in known and last in known:
         return list(known[known.index(first) : known.index(last) + 1])
-    return [key for key in [run.tags.get(PARTITION_NAME_TAG)] if key in known]
+    task = run.tags.get(PARTITION_NAME_TAG)
+    return [task] if task is not None and task in known else []
 
 
 def _providers(tasks: Iterable[str]) -> set[str]:

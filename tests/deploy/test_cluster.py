@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from deploy.conftest import for_dagster
 from loop.scripted_model import learns
 from loop.workplace import KEY_VARIABLE, TARIFFS, TASK, Example, csv_text, over_http, task_values
 from redis import Redis
-from servers.openai_server import OpenAIServer
+from servers.openai_server import Fault, OpenAIServer
 from servers.postgres import PostgresServer
 from servers.valkey import ValkeyServer
 
@@ -38,6 +40,7 @@ LAUNCH = """mutation($tags: [ExecutionTag!]!) { launchRun(executionParams: {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 RUNS = """{ runsOrError { ... on Runs { results {
   runId jobName status tags { key value } stats { ... on RunStatsSnapshot { stepsSucceeded } } } } } }"""
+TERMINATE = """mutation($id: String!) { terminateRun(runId: $id) { __typename } }"""
 STOP = """mutation($id: String!) { stopSensor(id: $id) { __typename } }"""
 SENSORS = """{ sensorsOrError(repositorySelector: {repositoryName: "__repository__",
   repositoryLocationName: "promptory"}) { ... on Sensors { results { name sensorState { id status } } } } }"""
@@ -67,7 +70,7 @@ def urls(servers: tuple[PostgresServer, ValkeyServer]) -> dict[str, str]:
     }
 
 
-@pytest.fixture(params=["production", "step-pods"])
+@pytest.fixture
 def cluster(
     request: pytest.FixtureRequest,
     servers: tuple[PostgresServer, ValkeyServer],
@@ -109,6 +112,11 @@ def launch_full_loop(cluster: Cluster) -> str:
         cluster.ask(STOP, id=sensor["sensorState"]["id"])
     write_catalog(cluster)
     cluster.ask(PARTITION, key=TASK)
+    return launch(cluster)
+
+
+def launch(cluster: Cluster) -> str:
+    """The whole loop of the task; the run's id."""
     launched = cluster.ask(LAUNCH, tags=[{"key": "dagster/partition", "value": TASK}])["launchRun"]
     assert launched["__typename"] == "LaunchRunSuccess", launched
     return launched["run"]["runId"]
@@ -129,6 +137,7 @@ def logs(cluster: Cluster) -> str:
     return "\n".join(pod.container.log()[-4000:] for pod in cluster.api.pods.values() if pod.container)
 
 
+@pytest.mark.parametrize("cluster", ["production", "step-pods"], indirect=True)
 def test_a_run_works_in_its_pods_on_one_budget(cluster: Cluster, provider: OpenAIServer, urls: dict[str, str]) -> None:
     run = finished(cluster, launch_full_loop(cluster))
     assert run["status"] == "SUCCESS", logs(cluster)
@@ -150,6 +159,34 @@ def test_a_run_works_in_its_pods_on_one_budget(cluster: Cluster, provider: OpenA
     assert _settled(urls["PROMPTORY_STATE_URL"], f"task:{TASK}") == provider.invoice_nano_usd() > 0
 
 
+@pytest.mark.parametrize("cluster", ["production"], indirect=True)
+def test_a_cancelled_run_leaves_within_its_grace_and_goes_on_when_run_again(
+    cluster: Cluster, provider: OpenAIServer, urls: dict[str, str]
+) -> None:
+    provider.faults = lambda _index, _body: Fault(latency_s=1.0)
+    run_id = launch_full_loop(cluster)
+    wait_until(lambda: len(provider.bodies) > 4, "calls under way")
+    (pod,) = [pod for pod in cluster.api.pods.values() if "job-name" in pod.body["metadata"]["labels"]]
+    asked_at = time.monotonic()
+    cluster.ask(TERMINATE, id=run_id)
+    assert pod.container is not None
+    wait_until(lambda: pod.container.phase() != "Running", "the pod to end")
+    assert time.monotonic() - asked_at < pod.body["spec"]["terminationGracePeriodSeconds"] / 2
+    assert finished(cluster, run_id)["status"] == "CANCELED"
+
+    provider.faults = lambda _index, _body: Fault()
+    again = launch(cluster)
+    assert finished(cluster, again)["status"] == "SUCCESS", logs(cluster)
+    attempts = _attempts(urls["PROMPTORY_DATABASE_URL"])
+    billed = {line.request_id: line.nano_usd for line in provider.invoice}
+    certain = {one["request"]: one["cost"] for one in attempts if one["charge"] == "settled"}
+    lost = [one for one in attempts if one["charge"] == "ambiguous"]
+    assert certain.items() <= billed.items()
+    assert len(billed) - len(certain) <= len(lost)
+    repeated = sum(count - 1 for count in Counter(provider.bodies).values())
+    assert repeated <= len(lost)
+
+
 def _executor(cluster: Cluster) -> str:
     (environment,) = [each for each in cluster.objects if each["metadata"]["name"] == "promptory-environment"]
     return environment["data"]["PROMPTORY_EXECUTOR"]
@@ -159,10 +196,10 @@ def _attempts(url: str) -> list[dict[str, Any]]:
     database = open_database(url)
     try:
         with database.session(read_only=True) as session:
-            rows = session.query(AttemptRow.provider_request_id, AttemptRow.cost_nano_usd, CallRow.purpose).join(
-                CallRow, CallRow.call_id == AttemptRow.call_id
-            )
-            return [{"request": request, "cost": cost, "purpose": purpose} for request, cost, purpose in rows]
+            rows = session.query(
+                AttemptRow.provider_request_id, AttemptRow.cost_nano_usd, AttemptRow.charge, CallRow.purpose
+            ).join(CallRow, CallRow.call_id == AttemptRow.call_id)
+            return [dict(zip(("request", "cost", "charge", "purpose"), row, strict=True)) for row in rows]
     finally:
         database.dispose()
 

@@ -82,7 +82,7 @@ esac
 
 @pytest.mark.parametrize(
     ("succeeded", "secret", "code", "last"),
-    [(1, 0, 0, "rollout status"), (0, 0, 1, "logs job"), (1, 1, 1, "get secret")],
+    [(1, 0, 0, "rollout status"), (0, 0, 1, "--replicas=1"), (1, 1, 1, "get secret")],
 )
 def test_services_are_rolled_out_after_a_migration_that_succeeded(
     tmp_path: Path, succeeded: int, secret: int, code: int, last: str
@@ -98,5 +98,8 @@ def test_services_are_rolled_out_after_a_migration_that_succeeded(
     asked = log.read_text(encoding="utf-8").splitlines()
     assert done.returncode == code, done.stderr
     assert last in asked[-1]
+    if not secret:
+        (stopped, migrated) = (next(n for n, line in enumerate(asked) if word in line) for word in ("=0", "=migration"))
+        assert stopped < migrated
     applied = [line.rpartition("promptory/stage=")[2] for line in asked if line.startswith("apply")]
     assert applied == (["foundation"] if secret else ["foundation", "migration", *(["services"] if succeeded else [])])
