@@ -30,6 +30,7 @@ from resources.llm.records import LOST
 ScopeTotals = list[tuple[str, int, int]]
 
 _REBUILD_LOCK = "promptory/budget-rebuild"
+_WRITE_LOCK = "promptory/ledger-write"
 
 
 def open_ledger_database(url: str) -> LedgerDatabase:
@@ -69,6 +70,9 @@ class LedgerDatabase:
         """
         parsed = [parse_record(record) for record in records]
         with self._database.session() as session:
+            # Processes hand in each other's attempts, whose calls their makers write: without turns, on PostgreSQL each
+            # of two would wait for a row of the other's.
+            lock_until_commit(session, _WRITE_LOCK)
             _WRITE_CALLS(session, calls)
             _ADD_ATTEMPTS(session, [attempt_row(record) for record in parsed])
             _write_orphans(session, orphans(parsed, {call[0] for call in calls}))
