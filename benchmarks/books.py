@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from benchmarks.meter import InvoiceLine
 from benchmarks.stores import Scope
@@ -50,18 +51,33 @@ class Books:
     differences: list[str] = field(default_factory=list)
 
 
-def read_attempts(ledger: Path) -> list[Attempt]:
-    """Every attempt in the ledger."""
-    connection = sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=60)
+_EVERY_ATTEMPT = (
+    "SELECT attempt_id, coalesce(row_id, '(no call)'), attempts.model, charge, outcome, "
+    "attempts.cost_nano_usd, provider_request_id, attempts.started_at, attempts.finished_at "
+    "FROM attempts LEFT JOIN calls USING (call_id)"
+)
+
+
+def read_attempts(ledger: Path | str) -> list[Attempt]:
+    """Every attempt in the ledger: an SQLite file, or the URL of one or of a PostgreSQL database."""
+    server = isinstance(ledger, str) and ledger.startswith("postgresql")
+    rows = _rows_of_server(str(ledger)) if server else _rows_of_file(str(ledger).removeprefix("sqlite:///"))
+    return [Attempt(*row[:-2], *map(_epoch, row[-2:])) for row in rows]
+
+
+def _rows_of_file(path: str) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)
     try:
-        rows = connection.execute(
-            "SELECT attempt_id, coalesce(row_id, '(no call)'), attempts.model, charge, outcome, "
-            "attempts.cost_nano_usd, provider_request_id, attempts.started_at, attempts.finished_at "
-            "FROM attempts LEFT JOIN calls USING (call_id)"
-        ).fetchall()
+        return connection.execute(_EVERY_ATTEMPT).fetchall()
     finally:
         connection.close()
-    return [Attempt(*row[:-2], *map(_epoch, row[-2:])) for row in rows]
+
+
+def _rows_of_server(url: str) -> list[tuple[Any, ...]]:
+    import psycopg
+
+    with psycopg.connect(url.replace("postgresql+psycopg://", "postgresql://", 1)) as connection:
+        return connection.execute(_EVERY_ATTEMPT).fetchall()
 
 
 def set_against(invoice: Iterable[InvoiceLine], attempts: Sequence[Attempt], scopes: Iterable[Scope]) -> Books:
@@ -129,6 +145,6 @@ def _doubt(attempt: Attempt, line: InvoiceLine | None) -> Doubt:
     return Doubt(attempt.attempt_id, attempt.row, attempt.outcome, attempt.nano_usd, line.nano_usd if line else None)
 
 
-def _epoch(stored: str) -> float:
+def _epoch(stored: str | datetime) -> float:
     """SQLite keeps times as text without a zone, which is UTC."""
-    return datetime.fromisoformat(stored).replace(tzinfo=UTC).timestamp()
+    return (stored if isinstance(stored, datetime) else datetime.fromisoformat(stored).replace(tzinfo=UTC)).timestamp()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.kill_points import POINTS, SELDOM
 from benchmarks.money_worker import Plan
-from benchmarks.nursery import Nursery
+from benchmarks.nursery import Nurseries
 
 AT_RANDOM = "at random"
 # So long a process that is to kill itself is not killed by others.
@@ -47,7 +47,7 @@ class Fleet:
 
     def __init__(
         self,
-        nursery: Nursery,
+        nurseries: Nurseries,
         plan: Plan,
         processes: int,
         kills: int,
@@ -58,7 +58,7 @@ class Fleet:
         report: Callable[[str], None],
     ) -> None:
         self.killed: Counter[str] = Counter()
-        self._nursery = nursery
+        self._nurseries = nurseries
         self._plan = plan
         self._random = random.Random(seed)
         self._kills_left = kills
@@ -99,7 +99,7 @@ class Fleet:
         if exposed:
             member = self._random.choice(exposed)
             member.being_killed = True
-            self._nursery.kill(member.plan.name)
+            self._nurseries.kill(member.plan.name)
             self._kills_left -= 1
             self._next_kill = now + self._random.uniform(*self._pause_s)
 
@@ -110,7 +110,7 @@ class Fleet:
 
     def _buried(self) -> list[Member]:
         """Those who ended since the last look, counted."""
-        ended = [(self._members.pop(name), status) for name, status in self._nursery.ended().items()]
+        ended = [(self._members.pop(name), status) for name, status in self._nurseries.ended().items()]
         for member, status in ended:
             self._bury(member, status)
         return [member for member, _ in ended]
@@ -126,7 +126,7 @@ class Fleet:
             most = SELDOM.get(step, 2 * plan.tasks)
             calls = CALLS_BEFORE_LEAVING if step == "close" else plan.calls
             plan = replace(plan, kill_point=point, kill_count=self._random.randint(1, most), calls=calls)
-        self._nursery.start(plan)
+        self._nurseries.start(plan)
         spared_until = time.monotonic() + SPARED_S if plan.kill_point else 0.0
         self._members[plan.name] = Member(plan, spared_until)
 

@@ -1,8 +1,8 @@
 """Deaths at durable writes: a process kills itself right before, within or right after the n-th write of a kind.
 
 `before` and `after` are around the step of the state store (or the ledger) that writes. `within` is when a write may be
-lost or kept and its maker will never know: right before SQLite's COMMIT, or when Redis was sent the script and has not
-answered.
+lost or kept and its maker will never know: right before the database's COMMIT, or when Redis was sent the script and
+has not answered.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Countdown:
             self.die()
 
 
-def arm(countdown: Countdown, state_url: str, ledger: Path) -> None:
+def arm(countdown: Countdown, state_url: str, ledger_url: str) -> None:
     """Put the countdown around what makes state and ledger durable in this process."""
     from resources.llm.ledger_database import LedgerDatabase
     from resources.llm.state import open_state_store
@@ -80,7 +80,7 @@ def arm(countdown: Countdown, state_url: str, ledger: Path) -> None:
 
     if countdown.step == LEDGER_STEP:
         LedgerDatabase.write = _around(LedgerDatabase.write, countdown)
-        watch_commits(ledger, countdown)
+        _watch_ledger(ledger_url, countdown)
         return
     # These write only when they say so.
     wrote = {"admit": Admitted, "cache_lookup": CacheLead}.get(countdown.step, object)
@@ -113,6 +113,22 @@ def _around_async(step: Callable[..., Any], countdown: Countdown, wrote: type) -
         return result
 
     return counted
+
+
+def _watch_ledger(url: str, countdown: Countdown) -> None:
+    if url.startswith("sqlite"):
+        watch_commits(Path(url.removeprefix("sqlite:///")), countdown)
+        return
+    from psycopg import Connection
+
+    commit = Connection.commit
+
+    @wraps(commit)
+    def committing(connection: Connection[Any]) -> None:
+        countdown.within()
+        commit(connection)
+
+    Connection.commit = committing
 
 
 def watch_commits(path: Path, countdown: Countdown) -> None:

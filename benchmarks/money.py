@@ -19,6 +19,7 @@ import json
 import sys
 from decimal import Decimal
 
+from benchmarks.machines import can_isolate
 from benchmarks.money_run import Scale, run_money
 from benchmarks.stores import STATES
 
@@ -36,6 +37,8 @@ def main() -> None:
         prog="python -m benchmarks.money", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--state", choices=STATES, default="sqlite", help="where state is shared (default: sqlite)")
+    parser.add_argument("--ledger", default="", help="URL of an upgraded PostgreSQL database (default: an SQLite file)")
+    parser.add_argument("--machines", type=int, default=1, help="spread over so many, all of one name (default: 1)")
     parser.add_argument("--processes", type=int, default=8, help="processes that spend (default: 8)")
     parser.add_argument("--tasks", type=int, default=1000, help="concurrent tasks in each (default: 1000)")
     parser.add_argument("--kills", type=int, default=60, help="processes killed at random times (default: 60)")
@@ -47,6 +50,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="seed of kills and faults (default: 1)")
     parser.add_argument("--json", action="store_true", help="print everything that was seen as JSON")
     options = parser.parse_args()
+    if options.machines > 1 and options.state == "sqlite":
+        parser.error("a state file is shared by the processes of one machine; add --state redis")
+    if options.machines > 1 and not can_isolate():
+        parser.error("several machines need root and unshare (util-linux)")
     if options.litellm and options.change_caps:
         parser.error("LiteLLM's caps are fixed when its Router is made; leave out --change-caps")
     scale = Scale(
@@ -56,6 +63,8 @@ def main() -> None:
         sweeps=0 if options.litellm else options.sweeps,
         cap_usd=options.cap,
         state=options.state,
+        ledger=options.ledger,
+        machines=options.machines,
         changes=CHANGES if options.change_caps else (),
         patience_s=options.patience,
         seed=options.seed,

@@ -15,8 +15,8 @@ from benchmarks.books import Attempt, read_attempts, set_against
 from benchmarks.cap_changes import BINDS_WITHIN_S, CapWatch
 from benchmarks.fleet import Fleet, all_points
 from benchmarks.meter import Behaviour, InvoiceLine
-from benchmarks.money_worker import Plan, core_settings, ledger_path
-from benchmarks.nursery import Nursery, open_nursery
+from benchmarks.money_worker import Plan, core_settings
+from benchmarks.nursery import Nurseries, open_nurseries
 from benchmarks.outcome import Outcome
 from benchmarks.provider import ProviderProcess, start_provider
 from benchmarks.stores import Store, open_store
@@ -54,6 +54,8 @@ class Scale:
         kills: processes killed from outside.
         sweeps: how often every kill point kills a process.
         pause_s: least and most seconds between two kills from outside.
+        ledger: URL of a PostgreSQL database for the ledger; empty for an SQLite file.
+        machines: over so many the processes are spread; more than one have the same name and the same process ids.
     """
 
     processes: int
@@ -68,6 +70,8 @@ class Scale:
     seed: int = 1
     patience_s: float = 3600.0
     client: str = "core"
+    ledger: str = ""
+    machines: int = 1
 
     @property
     def caps(self) -> list[int]:
@@ -81,8 +85,8 @@ def run_money(scale: Scale, weather: Behaviour = WEATHER, progress: Callable[[st
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         store = stack.enter_context(open_store(scale.state, folder))
         provider = stack.enter_context(start_provider(weather, seed=scale.seed))
-        nursery = stack.enter_context(open_nursery(scale.client))
-        return MoneyRun(scale, folder, store, provider, nursery, weather, progress).run()
+        nurseries = stack.enter_context(open_nurseries(scale.client, scale.machines))
+        return MoneyRun(scale, folder, store, provider, nurseries, weather, progress).run()
 
 
 class MoneyRun:
@@ -94,7 +98,7 @@ class MoneyRun:
         folder: Path,
         store: Store,
         provider: ProviderProcess,
-        nursery: Nursery,
+        nurseries: Nurseries,
         weather: Behaviour,
         progress: Callable[[str], None],
     ) -> None:
@@ -117,6 +121,7 @@ class MoneyRun:
             budgets=dict.fromkeys(SCOPES, str(scale.cap_usd)),
             lease_s=scale.lease_s,
             client=scale.client,
+            database=scale.ledger,
         )
         self.outcome = Outcome(
             client=scale.client,
@@ -128,7 +133,7 @@ class MoneyRun:
         )
         points = all_points(scale.sweeps) if self._is_core else []
         self._fleet = Fleet(
-            nursery,
+            nurseries,
             self._plan,
             scale.processes,
             scale.kills,
@@ -279,7 +284,7 @@ class MoneyRun:
             self._problem(breach)
         self._recover()
         outcome.scopes = self._store.scopes()
-        attempts = read_attempts(ledger_path(self._plan))
+        attempts = read_attempts(self._plan.ledger)
         invoice = self._provider.invoice()
         books = set_against(invoice, attempts, outcome.scopes)
         outcome.ledger_settled, outcome.ledger_ambiguous = books.certain, books.ambiguous

@@ -27,8 +27,9 @@ class Plan:
     """What one process does.
 
     Attributes:
-        folder: holds the ledger, and in the end a file `finish`: then a refusal ends a task.
+        folder: holds the ledger, where no other is named, and in the end a file `finish`: then a refusal ends a task.
         state: URL of the state store.
+        database: URL of a ledger elsewhere.
         name: first part of its rows' names; no other process has it.
         budgets: USD by scope name, charged together by every call.
         calls: how many each task makes at most.
@@ -48,6 +49,12 @@ class Plan:
     kill_point: str = ""
     kill_count: int = 0
     client: str = "core"
+    database: str = ""
+
+    @property
+    def ledger(self) -> str:
+        """URL of the ledger."""
+        return self.database or f"sqlite:///{Path(self.folder) / 'ledger.db'}"
 
     @property
     def mark(self) -> Path:
@@ -67,7 +74,7 @@ def core_settings(plan: Plan) -> Any:
     return CoreSettings.parse(
         {
             "state": plan.state,
-            "ledger": f"sqlite:///{ledger_path(plan)}",
+            "ledger": plan.ledger,
             "endpoints": {"openai": {"base_url": plan.base_url, "api_key": "key", "max_connections": 10_000}},
             "prices": {MODEL: PRICE},
             "budgets": plan.budgets,
@@ -77,11 +84,6 @@ def core_settings(plan: Plan) -> Any:
             "lease_s": plan.lease_s,
         }
     )
-
-
-def ledger_path(plan: Plan) -> Path:
-    """The file that holds the ledger."""
-    return Path(plan.folder) / "ledger.db"
 
 
 async def spend(plan: Plan) -> None:
@@ -184,5 +186,5 @@ async def _watch(folder: Path, finish: asyncio.Event) -> None:
 def run(plan: Plan) -> None:
     """Do what the plan says, in this process."""
     if plan.kill_point:
-        arm(Countdown(plan.kill_point, plan.kill_count, plan.mark), plan.state, ledger_path(plan))
+        arm(Countdown(plan.kill_point, plan.kill_count, plan.mark), plan.state, plan.ledger)
     asyncio.run(spend(plan) if plan.client == "core" else spend_with_litellm(plan))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import json
 import os
 import select
@@ -17,17 +18,25 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import IO, NoReturn
 
+from benchmarks.machines import on_machine
 from benchmarks.money_worker import Plan, run
 from benchmarks.provider import ROOT
 from benchmarks.wire import allow_many_sockets
 
 PRELOADED = {
-    "core": ("resources.llm", "resources.database.schema", "resources.llm.state.redis", "redis.asyncio", "aiohttp"),
+    "core": (
+        "psycopg",
+        "resources.llm",
+        "resources.database.schema",
+        "resources.llm.state.redis",
+        "redis.asyncio",
+        "aiohttp",
+    ),
     "litellm": ("litellm",),
 }
 # Else LiteLLM looks for a newer table of prices on the network, in a thread that no fork survives.
@@ -66,10 +75,39 @@ class Nursery:
         self._stdin.flush()
 
 
+class Nurseries:
+    """Several machines, each with a nursery; workers are spread over them."""
+
+    def __init__(self, nurseries: Sequence[Nursery]) -> None:
+        self._nurseries = nurseries
+        self._turns = itertools.cycle(nurseries)
+
+    def start(self, plan: Plan) -> None:
+        """Fork a worker on the machine whose turn it is."""
+        next(self._turns).start(plan)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL the worker of this name, wherever it lives."""
+        for nursery in self._nurseries:
+            nursery.kill(name)
+
+    def ended(self) -> dict[str, int]:
+        """Who ended since the last look, on any machine."""
+        return {name: status for nursery in self._nurseries for name, status in nursery.ended().items()}
+
+
 @contextmanager
-def open_nursery(client: str) -> Iterator[Nursery]:
-    """A nursery for workers of `client`; it and its workers end with the block."""
-    command = [sys.executable, "-m", "benchmarks.nursery", client]
+def open_nurseries(client: str, machines: int) -> Iterator[Nurseries]:
+    """Nurseries on this machine alone, or on so many that have the same host name and the same process ids."""
+    with ExitStack() as stack:
+        places = [[]] if machines == 1 else [on_machine("worker") for _ in range(machines)]
+        yield Nurseries([stack.enter_context(open_nursery(client, place)) for place in places])
+
+
+@contextmanager
+def open_nursery(client: str, place: Sequence[str] = ()) -> Iterator[Nursery]:
+    """A nursery for workers of `client`; it and its workers end with the block. `place` goes before its command."""
+    command = [*place, sys.executable, "-m", "benchmarks.nursery", client]
     environment = {**os.environ, **ENVIRONMENT}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -109,9 +109,15 @@ class RedisStore:
         return intents, records
 
     def leaders(self) -> list[int]:
+        return [int(owner.rsplit("-", 2)[1]) for owner in self._leading()]
+
+    def leading_hosts(self) -> list[str]:
+        """The host names of those who fetch an answer that others wait for."""
+        return [owner.rsplit("-", 2)[0] for owner in self._leading()]
+
+    def _leading(self) -> list[str]:
         # A lead is `until token owner`, an owner `host-pid-uuid`.
-        owners = (value.decode().split(" ", 2)[2] for value in self._hash("leads").values())
-        return [int(owner.rsplit("-", 2)[1]) for owner in owners]
+        return [value.decode().split(" ", 2)[2] for value in self._hash("leads").values()]
 
     def close(self) -> None:
         """Release the connections."""

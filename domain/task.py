@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from domain.batch.options import BatchSpec
 from domain.contracts import OutputContract, TextContract
 from domain.dataset import SplitFractions
+from domain.evaluators.judge_spec import JudgeSpec
 from domain.evaluators.specs import EvaluatorSpec
 from domain.gate import GateRule
 from domain.identity import content_id
-from domain.optimization import OptimizerSpec
+from domain.optimization import OptimizerSpec, proposal_model, stages_of
 from domain.prompt import MODEL_PATTERN, Demonstration, PromptParameters, PromptStep, PromptVersion
 from domain.schedule import ScheduleSpec
 
@@ -153,6 +154,15 @@ class Task(_Part):
     def metric(self) -> EvaluatorSpec:
         """The evaluator the gate and the optimizer look at."""
         return self.evaluators[0]
+
+    @property
+    def models(self) -> frozenset[str]:
+        """Every model that optimizing and evaluating this task may ask: its own, those that write, those that judge."""
+        stages = stages_of(self.optimizer) if self.optimizer else ()
+        writers = {proposal_model(stage, self.prompt.model) for stage in stages}
+        judges = {spec.model for spec in self.evaluators if isinstance(spec, JudgeSpec)}
+        pairwise = {self.gate.pairwise.model} if self.gate.pairwise else set[str]()
+        return frozenset({self.prompt.model, *(writer for writer in writers if writer), *judges, *pairwise})
 
     def caps(self, run_id: str | None = None) -> dict[str, Decimal]:
         """This task's caps in USD by budget scope, that of an optimization run included where one is named."""

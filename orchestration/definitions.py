@@ -47,6 +47,7 @@ from orchestration.automation import (
     promotion_condition,
 )
 from orchestration.environments import Environment
+from orchestration.executors import choose_executor
 from orchestration.resource_definitions import build_resources
 from resources.metrics.dbt_project import prepare_manifest
 from sensors.batch_files import batch_files
@@ -124,8 +125,7 @@ def build_definitions(environment: Environment) -> dg.Definitions:
             automation_sensor(dg.AssetSelection.assets(*conditions)),
         ],
         resources=build_resources(environment, metrics),
-        # One process per run: a process per step costs seconds, and the steps of a loop wait for each other anyway.
-        executor=dg.in_process_executor,
+        executor=choose_executor(environment),
     )
 
 

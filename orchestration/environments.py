@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -57,6 +57,9 @@ class Environment(BaseSettings):
         default=None, ge=7, description="Failed and cancelled Dagster runs are dropped after so many days."
     )
     state_url: str | None = Field(default=None, description="State of budgets and limits; sqlite:///<home>/state.db.")
+    executor: Literal["in_process", "kubernetes"] = Field(
+        default="in_process", description="Where the steps of a run work: in the run's process, or each in its own pod."
+    )
 
     @classmethod
     def read(cls) -> Environment:

@@ -12,6 +12,7 @@ from assets.batch_inference.live_view import BatchLog
 from assets.batch_inference.metadata import drained_metadata
 from assets.failures import clear_failures
 from assets.partitions import tasks_partitions
+from assets.pools import LLM_POOL
 from domain.identity import content_id
 from domain.task import Task
 from resources.batch_inference.drain import Drain, Drained
@@ -30,6 +31,7 @@ from resources.storage_resource import StorageResource
     kinds={"parquet"},
     deps=["promotion"],
     code_version="1",
+    pool=LLM_POOL,
     description=(
         "Unlabelled rows answered by the task's production prompt: one run takes in every new file of "
         "`batches/<task>/` and works through all batches that may go on, many files at once. Each row is paid for "

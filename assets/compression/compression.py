@@ -12,6 +12,7 @@ from assets.failures import clear_failures
 from assets.one_partition import AssetEvent, OnePartition, each_partition
 from assets.optimization.paused import told_when_paused
 from assets.partitions import OPTIMIZATION_POLICY, tasks_partitions
+from assets.pools import LLM_POOL
 from assets.presentation.rows_log import RowsLog
 from domain.dataset import DatasetVersion
 from domain.identity import content_id, short_id
@@ -40,6 +41,7 @@ from resources.storage_resource import StorageResource
     output_required=False,
     backfill_policy=OPTIMIZATION_POLICY,
     code_version="1",
+    pool=LLM_POOL,
     description=(
         "Cheaper variants of the prompt in production (fewer or shorter demonstrations, tighter text, shorter answers, "
         "cheaper models), tried on `dev` within the run's cap. The cheapest one that loses little enough there is put "

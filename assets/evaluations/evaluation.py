@@ -14,6 +14,7 @@ from assets.evaluations.report import write_report
 from assets.failures import clear_failures
 from assets.one_partition import AssetEvent, OnePartition, each_partition
 from assets.partitions import EVALUATION_POLICY, tasks_partitions
+from assets.pools import LLM_POOL
 from assets.presentation.rows_log import RowsLog
 from domain.dataset import DatasetVersion
 from domain.task import Task
@@ -60,6 +61,7 @@ class EvaluationConfig(dg.Config):
     output_required=False,
     backfill_policy=EVALUATION_POLICY,
     code_version="1",
+    pool=LLM_POOL,
     description=(
         "All candidates on `dev`; the best one, and only that, on the sealed `test` split beside production, row by "
         "row. The gate's decision is recorded with its statistics. Answers are kept: a row is never paid for twice."

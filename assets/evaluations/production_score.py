@@ -8,6 +8,7 @@ import dagster as dg
 
 from assets.failures import clear_failures
 from assets.partitions import tasks_partitions
+from assets.pools import LLM_POOL
 from domain.dataset import DatasetVersion
 from domain.pricing import nano_to_usd
 from domain.task import Task
@@ -33,6 +34,7 @@ PURPOSE = "check"
     group_name="evaluations",
     kinds={"python"},
     output_required=False,
+    pool=LLM_POOL,
     check_specs=[
         dg.AssetCheckSpec(
             "production_holds", asset="production_score", description="Production scores no worse than at first."

@@ -13,6 +13,7 @@ from assets.optimization.live_view import LiveView
 from assets.optimization.metadata import run_metadata
 from assets.optimization.paused import told_when_paused
 from assets.partitions import OPTIMIZATION_POLICY, tasks_partitions
+from assets.pools import LLM_POOL
 from domain.dataset import DatasetVersion
 from domain.identity import content_id
 from resources.call_metadata import CallMetadata
@@ -42,6 +43,7 @@ class OptimizationConfig(dg.Config):
     output_required=False,
     backfill_policy=OPTIMIZATION_POLICY,
     code_version="1",
+    pool=LLM_POOL,
     description=(
         "The task's optimizer (DSPy) searches demonstrations or instructions on `train` and scores them on `dev`; the "
         "test split is out of its reach. Every answer is journalled: a killed run goes on where it stopped, a finished "

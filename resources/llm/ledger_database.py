@@ -35,6 +35,7 @@ _EPOCH = date(1970, 1, 1).toordinal()
 _LONGEST_CALL_DAYS = 31
 _STARTED, _FINISHED = CALL_COLUMNS.index("started_at"), CALL_COLUMNS.index("finished_at")
 _REBUILD_LOCK = "promptory/budget-rebuild"
+_WRITE_LOCK = "promptory/ledger-write"
 
 
 def open_ledger_database(url: str) -> LedgerDatabase:
@@ -76,6 +77,9 @@ class LedgerDatabase:
         """
         parsed = [parse_record(record) for record in records]
         with self._database.session() as session:
+            # Processes hand in each other's attempts, whose calls their makers write: without turns, on PostgreSQL each
+            # of two would wait for a row of the other's.
+            lock_until_commit(session, _WRITE_LOCK)
             _WRITE_CALLS(session, calls)
             _ADD_ATTEMPTS(session, [attempt_row(record) for record in parsed])
             _write_orphans(session, orphans(parsed, {call[0] for call in calls}))

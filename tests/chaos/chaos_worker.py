@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -77,7 +78,7 @@ def scaled(speed: float, since: float) -> tuple[Callable[[], float], Callable[[f
 
 async def _call(plan: Plan, llm: LLMClient, task: str, model: str, number: int) -> str:
     """Make one call; how it ended."""
-    name = "the same for all" if plan.same else f"{task}.{os.getpid()}.{number} something else"
+    name = "the same for all" if plan.same else f"{task}.{socket.gethostname()}-{os.getpid()}.{number} something else"
     context = CallContext(plan.purpose, task=task, row_id=name.split()[0], allow_fallback=False)
     request = Request(model, (Message("user", name),), plan.max_output_tokens)
     try:

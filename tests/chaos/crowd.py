@@ -10,12 +10,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chaos.chaos_worker import Plan, Told
 
+from benchmarks.machines import on_machine
 from benchmarks.meter import PRICE
+from benchmarks.stores import RedisStore, Store
 
 WORKER = Path(__file__).with_name("chaos_worker.py")
 ROOT = WORKER.parents[2]
@@ -44,6 +47,20 @@ def ledger_path(folder: Path) -> Path:
     return folder / "ledger.db"
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where processes meet: a state store, a ledger, and whether each is on a machine of its own."""
+
+    store: Store
+    folder: Path
+    ledger: str
+    apart: bool = False
+
+    def settings(self, base_url: str, **changes: Any) -> dict[str, Any]:
+        """Those of processes that meet here."""
+        return shared_settings(self.folder, self.store.url, base_url, **{"ledger": self.ledger, **changes})
+
+
 def wait_until(reached: Callable[[], bool], what: str) -> None:
     """Return once `reached` says so, and fail when it does not."""
     deadline = time.monotonic() + PATIENCE_S
@@ -55,8 +72,9 @@ def wait_until(reached: Callable[[], bool], what: str) -> None:
 class Crowd:
     """The processes. Those that were killed are left out of what is told."""
 
-    def __init__(self, processes: list[subprocess.Popen[str]]) -> None:
+    def __init__(self, processes: list[subprocess.Popen[str]], *, apart: bool = False) -> None:
         self.processes = processes
+        self._apart = apart
 
     def begin(self) -> None:
         """Let all begin at once; returns when they are ready and told."""
@@ -69,9 +87,15 @@ class Crowd:
         """Let all end, whatever they are at."""
         self._say("stop")
 
-    def kill(self, pid: int) -> None:
-        """SIGKILL one of them."""
-        (victim,) = [process for process in self.processes if process.pid == pid]
+    def kill_leader(self, store: Store) -> None:
+        """SIGKILL the one that fetches an answer that others wait for."""
+        if self._apart:
+            assert isinstance(store, RedisStore)
+            (host,) = store.leading_hosts()
+            victim = self.processes[int(host.rpartition("-")[2])]
+        else:
+            (pid,) = store.leaders()
+            (victim,) = [process for process in self.processes if process.pid == pid]
         victim.kill()
         victim.wait()
 
@@ -97,21 +121,21 @@ class Crowd:
 
 
 @contextmanager
-def crowd(plans: Sequence[Plan]) -> Iterator[Crowd]:
-    """A process for each plan; none outlives the block."""
+def crowd(plans: Sequence[Plan], *, apart: bool = False) -> Iterator[Crowd]:
+    """A process for each plan; none outlives the block. `apart`, each is process 1 of a machine `pod-<number>`."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     processes = [
         subprocess.Popen(
-            [sys.executable, str(WORKER), plan.json()],
+            [*(on_machine(f"pod-{number}") if apart else []), sys.executable, str(WORKER), plan.json()],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        for plan in plans
+        for number, plan in enumerate(plans)
     ]
     try:
-        yield Crowd(processes)
+        yield Crowd(processes, apart=apart)
     finally:
         for process in processes:
             process.kill()

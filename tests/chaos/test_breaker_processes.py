@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 from chaos.chaos_worker import Plan
-from chaos.crowd import crowd, ledger_path, shared_settings, wait_until
+from chaos.crowd import Place, crowd, wait_until
 
 from benchmarks.books import read_attempts
 from benchmarks.meter import Behaviour, Visit
 from benchmarks.provider import start_provider
-from benchmarks.stores import Store
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 PROCESSES, CALLERS, CALLS = 4, 8, 1000
@@ -22,16 +20,18 @@ OPENS_AFTER, CLOSES_AFTER, OPEN_S = 5, 3, 0.3
 DEAD = Behaviour(dead=True, latency_s=0.1)
 
 
-def _plans(folder: Path, store: Store, base_url: str, *, open_s: float, **changes: Any) -> list[Plan]:
+def _plans(place: Place, base_url: str, *, open_s: float, **changes: Any) -> list[Plan]:
     breaker = {"open_s": open_s, "consecutive_faults": OPENS_AFTER, "successes_to_close": CLOSES_AFTER}
-    settings = shared_settings(folder, store.url, base_url, breaker=breaker, max_wait_s=1)
+    settings = place.settings(base_url, breaker=breaker, max_wait_s=1)
     return [Plan(settings, {"calls": CALLERS}, pause_s=0.05, **changes)] * PROCESSES
 
 
-def _open_the_breaker(folder: Path, store: Store) -> None:
+def _open_the_breaker(place: Place) -> None:
     """A thousand requests to a dead provider, while no probe is let through."""
     with start_provider(DEAD) as provider:
-        with crowd(_plans(folder, store, provider.base_url, open_s=3600, calls=CALLS // PROCESSES)) as callers:
+        with crowd(
+            _plans(place, provider.base_url, open_s=3600, calls=CALLS // PROCESSES), apart=place.apart
+        ) as callers:
             callers.begin()
             told = callers.told()
         requests = provider.counts()["requests"]
@@ -39,7 +39,7 @@ def _open_the_breaker(folder: Path, store: Store) -> None:
     assert {breaker for each in told for breaker in each.breakers.values()} == {"open"}
     # Each caller has one request under way at most when the fault comes in that opens the breaker.
     assert OPENS_AFTER <= requests <= OPENS_AFTER + PROCESSES * CALLERS
-    assert len(read_attempts(ledger_path(folder))) == requests
+    assert len(read_attempts(place.ledger)) == requests
     assert sum(each.ends.get("circuit_open", 0) for each in told) >= CALLS - requests
 
 
@@ -48,9 +48,12 @@ def _assert_one_at_a_time(visits: Sequence[Visit], pause_s: float = 0.0) -> None
         assert later.received_at >= earlier.answered_at + pause_s
 
 
-def test_a_dead_provider_is_probed_one_at_a_time_and_comes_back_for_all(tmp_path: Path, store: Store) -> None:
-    _open_the_breaker(tmp_path, store)
-    with start_provider(DEAD) as provider, crowd(_plans(tmp_path, store, provider.base_url, open_s=OPEN_S)) as callers:
+def test_a_dead_provider_is_probed_one_at_a_time_and_comes_back_for_all(place: Place) -> None:
+    _open_the_breaker(place)
+    with (
+        start_provider(DEAD) as provider,
+        crowd(_plans(place, provider.base_url, open_s=OPEN_S), apart=place.apart) as callers,
+    ):
         callers.begin()
         # The breaker was open before: whatever arrives is a probe.
         wait_until(lambda: provider.counts()["requests"] >= CLOSES_AFTER, "probes")

@@ -14,16 +14,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 
 import pytest
 from chaos.chaos_worker import Plan
-from chaos.crowd import crowd, ledger_path, shared_settings, wait_until
+from chaos.crowd import Place, crowd, wait_until
 
 from benchmarks.books import read_attempts
 from benchmarks.meter import PRICE, Behaviour, InvoiceLine
 from benchmarks.provider import start_provider
-from benchmarks.stores import Store
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 SPEED = float(os.environ.get("PROMPTORY_LIMITER_SPEED", "4"))
@@ -56,10 +54,10 @@ def _most_in(window_s: float, weighed: Sequence[tuple[float, int]]) -> int:
     return max(sums[bisect_left(moments, start + window_s)] - sums[index] for index, start in enumerate(moments))
 
 
-def _grants(folder: Path, invoice: Sequence[InvoiceLine], since: float) -> list[Grant]:
+def _grants(ledger: str, invoice: Sequence[InvoiceLine], since: float) -> list[Grant]:
     """What the store granted, as the ledger has it; the server must have seen nothing else."""
     lines = {line.key: line for line in invoice}
-    attempts = read_attempts(ledger_path(folder))
+    attempts = read_attempts(ledger)
     assert len(lines) == len(invoice)
     assert lines.keys() <= {attempt.row for attempt in attempts}
     grants = []
@@ -78,13 +76,11 @@ def _used(invoice: Sequence[InvoiceLine]) -> dict[str, int]:
     return counted
 
 
-def test_one_limit_binds_four_processes_is_used_and_leaves_nobody_out(tmp_path: Path, store: Store) -> None:
+def test_one_limit_binds_four_processes_is_used_and_leaves_nobody_out(place: Place) -> None:
     since = time.time()
     enough = {model: 0.95 * limit * CYCLES * TURNOVER_S / WINDOW_S for model, limit in MOST.items()}
     with start_provider(Behaviour(latency_s=0.02, answer="word " * WORDS)) as provider:
-        settings = shared_settings(
-            tmp_path,
-            store.url,
+        settings = place.settings(
             provider.base_url,
             limits=LIMITS,
             prices=dict.fromkeys(LIMITS, PRICE),
@@ -103,7 +99,7 @@ def test_one_limit_binds_four_processes_is_used_and_leaves_nobody_out(tmp_path: 
             )
             for callers in CALLERS
         ]
-        with crowd(plans) as processes:
+        with crowd(plans, apart=place.apart) as processes:
             processes.begin()
             wait_until(lambda: provider.counts()["billed"] > 0, "the first request")
             ends_at = provider.invoice()[0].received_at + CYCLES * TURNOVER_S / SPEED
@@ -116,7 +112,7 @@ def test_one_limit_binds_four_processes_is_used_and_leaves_nobody_out(tmp_path: 
             processes.stop()
             processes.told()
         provider.settled_counts()
-        grants = _grants(tmp_path, provider.invoice(), since)
+        grants = _grants(place.ledger, provider.invoice(), since)
     for model, limit in MOST.items():
         _assert_within(limit, [grant for grant in grants if grant.model == model])
         _assert_used(enough[model], [grant for grant in grants if grant.model == model])

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from benchmarks.kill_points import POINTS
+from benchmarks.machines import can_isolate
 from benchmarks.money import CHANGES
 from benchmarks.money_run import Scale, run_money
 from benchmarks.stores import STATES
@@ -45,3 +46,13 @@ def test_the_same_harness_sees_litellm_overspend() -> None:
     (problem,) = outcome.problems
     assert f"the invoice is {outcome.invoice}, the cap 1000000: overspent by" in problem
     assert outcome.invoice > 1.3 * outcome.cap
+
+
+@pytest.mark.skipif(not can_isolate(), reason="machines of their own need root and unshare")
+def test_two_machines_of_one_name_on_postgres_and_redis(upgraded_postgres_url: str) -> None:
+    """Host names and process ids are the same on both: who looked for the other's processes would find them dead."""
+    scale = replace(SMALL, state="redis", ledger=upgraded_postgres_url, machines=2, seed=3)
+    outcome = run_money(scale)
+    assert outcome.problems == [], str(outcome)
+    assert outcome.kills == {**dict.fromkeys(POINTS, 1), "at random": SMALL.kills}
+    assert outcome.billed > 1000

@@ -100,6 +100,19 @@ def test_only_runs_of_dead_processes_are_closed():
     assert statuses == [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED]
 
 
+def test_a_run_of_another_boot_is_dead_only_where_no_other_machine_shares_the_history(monkeypatch):
+    """Two machines may have one host name, and a process id that is gone here may be alive there."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    mine = own_tags()
+    process = mine["promptory/process"].replace(str(os.getpid()), str(gone.pid), 1)
+    elsewhere = {**mine, "promptory/process": process, "promptory/boot": "another kernel"}
+    with dg.DagsterInstance.ephemeral() as shared, dg.instance_for_test() as own:
+        for instance, closed in ((shared, 0), (own, 1)):
+            instance.create_run_for_job(idle_job, tags=elsewhere, status=dg.DagsterRunStatus.STARTED)
+            assert len(close_abandoned_runs(instance)) == closed
+
+
 STREAMS = """
 import subprocess, sys
 from pathlib import Path

@@ -50,6 +50,20 @@ def test_defaults_are_the_safe_ones() -> None:
     assert loaded.metric == ChoiceLabelSpec()
 
 
+def test_its_models_are_all_that_a_run_may_ask() -> None:
+    assert Task.model_validate(task()).models == {"offline/nearest"}
+    judge = {"model": "vertex/gemini-2.5-pro", "rubric": "Is it right?"}
+    loaded = Task.model_validate(
+        task(
+            prompt={**task()["prompt"], "model": "openai/gpt-4o-mini"},
+            evaluators=[{"kind": "choice_label"}, {"kind": "judge", **judge}],
+            optimizer={"kind": "copro", "proposal_model": "openai/gpt-4o"},
+            gate={"pairwise": {**judge, "model": "litellm/other"}},
+        )
+    )
+    assert loaded.models == {"openai/gpt-4o-mini", "openai/gpt-4o", "vertex/gemini-2.5-pro", "litellm/other"}
+
+
 def test_spec_id_follows_the_specification() -> None:
     same, other = Task.model_validate(task()), Task.model_validate(task(description="Sorts tickets."))
     assert same.spec_id == Task.model_validate(task()).spec_id != other.spec_id

@@ -42,6 +42,11 @@ class PostgresServer:
         self._server.cleanup()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    @property
+    def folder(self) -> Path:
+        """Holds its files and its socket."""
+        return self._folder
+
     def url(self, name: str) -> str:
         """The SQLAlchemy URL of one of its databases, for psycopg 3."""
         return self._server.get_uri(database=name, driver="psycopg").replace("postgres:@", "postgres@")

@@ -20,13 +20,25 @@ class ProcessMark:
     started: int
 
 
+def this_boot() -> str:
+    """Names the running kernel: no other machine has it, and a reboot gives another. `unknown` where it has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return "unknown"
+
+
 def this_process() -> ProcessMark:
     """The mark of the calling process."""
     return ProcessMark(_machine(), os.getpid(), _started(os.getpid()))
 
 
 def is_gone(mark: ProcessMark, here: ProcessMark) -> bool:
-    """True when it is certain that `mark`'s process has ended; never for one on another machine or container."""
+    """True when it is certain that `mark`'s process has ended; never for one on another machine or container.
+
+    Machines are told apart by their names: who compares marks over more than one machine has to compare `this_boot`
+    too, because two machines may have one name.
+    """
     if os.name != "posix" or mark.machine != here.machine:
         return False
     try:
