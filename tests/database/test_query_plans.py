@@ -86,7 +86,8 @@ def grown(database: Database) -> Database:
     selections = {
         "calls": f"CASE WHEN i = 18 THEN '{HEX_ID}' ELSE 'call-' || i END, NULL, 'serve', "
         "'task-' || (i % 10), 'prompt-' || (i % 10), NULL, NULL, "
-        "'row-' || (i % 1000), 'run-' || (i % 1000), 'batch-' || (i % 10), 'experiment-' || (i % 1000), NULL, 'm', 'm', 'ok', NULL, "
+        "'row-' || (i % 1000), 'run-' || (i % 1000), 'batch-' || (i % 10), 'experiment-' || (i % 1000), NULL, "
+        "'m', 'm', 'ok', NULL, "
         f"{no}, 1, 1, 1, 1, 0.1, {time}, {time}",
         "attempts": "'attempt-' || i, 'call-' || i, 1, 'm', "
         "CASE WHEN i % 100 = 0 THEN 'ambiguous' ELSE 'settled' END, "
