@@ -13,7 +13,7 @@ from orchestration.environments import Environment
 from orchestration.launch import run_assets
 from resources.database.schema import upgrade
 from resources.database.session import open_database
-from resources.storage.call_log import write_evaluations
+from resources.storage.metric_tables import write_evaluations
 
 pytestmark = pytest.mark.slow
 ROOT = "memory://bucket/promptory"
