@@ -13,6 +13,7 @@ from resources.database.tables.optimization import (
     JournalEntryRow,
     OptimizationRunRow,
 )
+from resources.database.tables.provider_jobs import ProviderJobRow
 
 __all__ = [
     "AliasMoveRow",
@@ -36,5 +37,6 @@ __all__ = [
     "OptimizationRunRow",
     "OutcomeRow",
     "PromptVersionRow",
+    "ProviderJobRow",
     "TaskRow",
 ]
