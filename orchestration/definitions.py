@@ -41,6 +41,7 @@ from resources.metrics.dbt_project import prepare_manifest
 from sensors.batch_files import batch_files
 from sensors.catalog_files import catalog_files
 from sensors.live_experiments import live_experiments
+from sensors.provider_batches import provider_batches
 from sensors.schedules import daily_metrics
 
 
@@ -67,6 +68,7 @@ def build_definitions(environment: Environment) -> dg.Definitions:
         sensors=[
             catalog_files,
             batch_files,
+            provider_batches,
             live_experiments,
             automation_sensor(dg.AssetSelection.assets(*conditions)),
         ],

@@ -33,8 +33,8 @@ class BatchOptions(BaseModel):
         default=None,
         ge=1,
         le=50_000,
-        description="Rows per chunk: what becomes one Parquet part of the results, and with `how: provider` one job. Not "
-        "said: 1,000, or 10,000 with `how: provider`.",
+        description="Rows per chunk: what becomes one Parquet part of the results, and with `how: provider` one job. "
+        "Not said: 1,000, or 10,000 with `how: provider`.",
     )
     retry_rounds: int = Field(
         default=1, ge=0, le=10, description="Times the rows without a usable answer are asked again at the end."

@@ -55,8 +55,8 @@ class PauseKind(StrEnum):
 
     A person's pause needs a person; a spent budget is tried again after a while; an interrupted worker's batch goes on
     as soon as anybody drains the task; `provider` (its batch API does not answer) is tried again after a while;
-    `quarantine` (a provider's job that may exist and cannot be looked up) needs a person's word; `failures` and `refused`
-    (a key, a model's name) are for a person to mend.
+    `quarantine` (a provider's job that may exist and cannot be looked up) needs a person's word; `failures` and
+    `refused` (a key, a model's name) are for a person to mend.
     """
 
     PERSON = "person"

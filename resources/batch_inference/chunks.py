@@ -64,11 +64,11 @@ class Chunks:
         with self._database.session() as session:
             batch_chunks.mark_interrupted(session, self._batch.id, chunks)
 
-    def submitted(self) -> int:
+    def with_others(self) -> list[ChunkRecord]:
         """Chunks that others have."""
         with self._database.session(read_only=True) as session:
             chunks = batch_chunks.list_chunks(session, self._batch.id)
-        return sum(chunk.state == ChunkState.SUBMITTED for chunk in chunks)
+        return [chunk for chunk in chunks if chunk.state == ChunkState.SUBMITTED]
 
     def load(self, chunk: ChunkRecord) -> LoadedChunk:
         """What is still to ask of the chunk's next round.

@@ -144,5 +144,6 @@ def no_batch_api(model: str) -> ConfigurationError:
     return ConfigurationError(
         f"The endpoint of {model} has no batch API.",
         field="batch.how",
-        mend="Ask row by row: `how: direct`. OpenAI-compatible endpoints with /files and /batches and Vertex AI have one.",
+        mend="Ask row by row: `how: direct`. Vertex AI and OpenAI-compatible endpoints with /files and /batches have "
+        "one.",
     )

@@ -53,8 +53,9 @@ async def open_restored(
 async def restore_spend(store: StateStore, ledger: LedgerDatabase, configured_caps: Mapping[str, int]) -> bool:
     """If `store` remembers no money, rebuild its totals from `ledger`, before anything is admitted.
 
-    What providers' batch jobs hold comes back in the same step. Caps set by hand come back too, where they are lower than the settings' or the settings name none.
-    Processes that find the store empty at once take turns, so none undoes what another has begun to spend.
+    What providers' batch jobs hold comes back in the same step. Caps set by hand come back too, where they are lower
+    than the settings' or the settings name none. Processes that find the store empty at once take turns, so none undoes
+    what another has begun to spend.
 
     Raises:
         DatabaseUnavailableError: the ledger cannot be read, so nobody can say what is left to spend.

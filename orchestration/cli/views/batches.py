@@ -15,6 +15,7 @@ from domain.identity import short_id
 from orchestration.cli.figures import dollars, usd
 from orchestration.cli.opening import current_database
 from orchestration.cli.screen import emit, facts, table
+from orchestration.cli.views.batch_jobs import job_table, job_values
 from orchestration.environments import Environment
 from resources.batch_inference import steering
 from resources.batch_inference.progress import duration
@@ -111,6 +112,7 @@ def view_values(view: BatchView) -> dict[str, Any]:
         "results": view.results,
         "manifest": view.manifest,
         "dead_letter": view.dead_letter,
+        "provider_jobs": [job_values(job) for job in view.jobs],
     }
 
 
@@ -142,6 +144,8 @@ def show_view(console: Console, view: BatchView) -> None:
         more = " …" if len(view.repeats) > SHOWN_REPEATS else ""
         seen["paid for twice"] = f"{len(view.repeats)} calls, lost with a worker: {named}{more}"
     console.print(facts(seen))
+    if view.jobs:
+        console.print(job_table(view.jobs))
 
 
 def _line(record: BatchRecord) -> list[object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -29,7 +28,9 @@ class ProviderJob:
         scopes: the budget windows that hold its reserve.
         price: per token, as the ledger's lines will name it.
         direct_nano_usd: what the same rows may cost at most when asked one by one.
-        cost_nano_usd: what it was charged; None until it is settled.
+        cost_nano_usd: what was billed; None until it is settled, and where the provider refused the job.
+        lost_nano_usd: kept beside it for requests whose bill is unknown.
+        seen_at: when the provider was last asked.
     """
 
     id: str
@@ -51,6 +52,7 @@ class ProviderJob:
     reserve_nano_usd: int
     direct_nano_usd: int
     cost_nano_usd: int | None
+    lost_nano_usd: int | None
     overrun: bool
     created_at: datetime
     changed_at: datetime
@@ -60,6 +62,11 @@ class ProviderJob:
     def endpoint(self) -> str:
         """The endpoint that has it."""
         return self.model.partition("/")[0]
+
+    @property
+    def was_tried(self) -> bool:
+        """Whether its rows were asked, as far as anybody knows: it ended, and was not refused as a whole."""
+        return self.cost_nano_usd is not None
 
     @property
     def reserves(self) -> list[RowReserve]:
@@ -81,7 +88,11 @@ def move(session: Session, job: ProviderJob, state: JobState, now: datetime, **v
     changed = {"state": state.value, "changed_at": now, **values}
     done = session.execute(
         update(ProviderJobRow)
-        .where(ProviderJobRow.id == job.id, ProviderJobRow.state == job.state)
+        .where(
+            ProviderJobRow.id == job.id,
+            ProviderJobRow.state == job.state,
+            ProviderJobRow.changed_at == job.changed_at,
+        )
         .values(**changed)
         .returning(ProviderJobRow.id)
         .execution_options(synchronize_session=False)

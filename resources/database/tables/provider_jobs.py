@@ -12,7 +12,7 @@ from resources.database.tables.base import Base, UtcDateTime
 
 
 class ProviderJobRow(Base):
-    """Rows of one chunk, handed to a provider in one piece. Its id tags the job there, so that it can be found again."""
+    """Rows of one chunk, handed to a provider in one piece. Its id tags the job there: so it is found again."""
 
     __tablename__ = "provider_jobs"
 
@@ -35,6 +35,7 @@ class ProviderJobRow(Base):
     reserve_nano_usd: Mapped[int] = mapped_column(BigInteger)
     direct_nano_usd: Mapped[int] = mapped_column(BigInteger)  # the same worst case, asked row by row
     cost_nano_usd: Mapped[int | None] = mapped_column(BigInteger)  # None until it is settled
+    lost_nano_usd: Mapped[int | None] = mapped_column(BigInteger)  # kept for requests whose bill is unknown
     overrun: Mapped[bool] = mapped_column(Boolean)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     changed_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -117,12 +117,7 @@ class OpenAIBatches:
         problem = "the endpoint's settings say that it does not list jobs by their metadata"
         if self._options.batch_lookup:
             try:
-                async for found in self._pages("/batches"):
-                    if (found.get("metadata") or {}).get(TAG) == job:
-                        return status_of(found)
-                    if _number(found.get("created_at")) < since - CLOCK_SKEW_S:
-                        break
-                return None
+                return await self._tagged(job, since - CLOCK_SKEW_S)
             except ProviderError as error:
                 if error.status_code not in _ABSENT:
                     raise
@@ -152,9 +147,7 @@ class OpenAIBatches:
         """The lines of the output file and of the error file."""
         found: list[LineResult] = []
         for file in status.outputs:
-            reply = await self._exchange(
-                self._json, "GET", f"/files/{quote(file)}/content", None, TRANSFER_TIMEOUT_S
-            )
+            reply = await self._exchange(self._json, "GET", f"/files/{quote(file)}/content", None, TRANSFER_TIMEOUT_S)
             found += parse_lines(reply.body, bounds)
         return found
 
@@ -177,6 +170,14 @@ class OpenAIBatches:
         await self._json.close()
         await self._upload.close()
 
+    async def _tagged(self, job: str, since: float) -> JobStatus | None:
+        async for found in self._pages("/batches"):
+            if (found.get("metadata") or {}).get(TAG) == job:
+                return status_of(found)
+            if _number(found.get("created_at")) < since:
+                break
+        return None
+
     async def _pages(self, path: str, query: str = "", most: int = 1000) -> AsyncIterator[dict[str, Any]]:
         after = ""
         for _ in range(most):
@@ -193,7 +194,9 @@ class OpenAIBatches:
     async def _short(self, method: str, path: str, body: bytes | None = None) -> Reply:
         return await self._exchange(self._json, method, path, body, self._timeout_s)
 
-    async def _exchange(self, client: Http1Client, method: str, path: str, body: bytes | None, timeout_s: float) -> Reply:
+    async def _exchange(
+        self, client: Http1Client, method: str, path: str, body: bytes | None, timeout_s: float
+    ) -> Reply:
         try:
             reply = await client.request(method, path, body, timeout_s=timeout_s)
         except HttpFailure as failure:

@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("reserve_nano_usd", sa.BigInteger(), nullable=False),
         sa.Column("direct_nano_usd", sa.BigInteger(), nullable=False),
         sa.Column("cost_nano_usd", sa.BigInteger(), nullable=True),
+        sa.Column("lost_nano_usd", sa.BigInteger(), nullable=True),
         sa.Column("overrun", sa.Boolean(), nullable=False),
         sa.Column("created_at", TIMESTAMP, nullable=False),
         sa.Column("changed_at", TIMESTAMP, nullable=False),

@@ -1,0 +1,225 @@
+"""Chunks through a provider's batch API: half price, nobody waits, every row once, whatever the job's end."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batches.conftest import NOW, TARIFFS, Floor, label_of, number_in, task_of, write_csv
+from servers.openai_batch_server import JobPlan, OpenAIBatchServer
+
+from domain.batch.provider_jobs import JobState
+from resources.batch_inference.drain import may_go_on
+from resources.database.repositories import batches, provider_jobs, spending
+from resources.database.session import open_database
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture
+def provider() -> Iterator[OpenAIBatchServer]:
+    with OpenAIBatchServer(lambda body: label_of(number_in(body)), TARIFFS) as running:
+        yield running
+
+
+@pytest.fixture
+def hall(tmp_path: Path, provider: OpenAIBatchServer, upgraded_file: Path) -> Iterator[Floor]:
+    """A floor whose provider has a batch API."""
+    shutil.copyfile(upgraded_file, tmp_path / "promptory.db")
+    database = open_database(f"sqlite:///{tmp_path / 'promptory.db'}")
+    made = Floor(tmp_path, database, provider, task_of())
+    made.promote()
+    yield made
+    database.dispose()
+
+
+def add(hall: Floor, rows: int, **changes: Any):
+    path = write_csv(hall.folder / "in.csv", range(rows))
+    return hall.add(path, **{"how": "provider", "chunk_rows": 20, **changes}).record
+
+
+def jobs_of(hall: Floor, batch_id: str):
+    with hall.database.session(read_only=True) as session:
+        return provider_jobs.of_batch(session, batch_id)
+
+
+def run_to_the_end(hall: Floor, batch_id: str, **settings: Any):
+    """As runs that are asked for whenever a job has ended; the states the batch was in."""
+    seen = []
+    for _ in range(20):
+        record = hall.run(batch_id, hall.settings(**settings), grace_s=0.0)
+        seen.append(record.state)
+        if record.state != "waiting":
+            return record, seen
+    raise AssertionError(seen)
+
+
+def charged(hall: Floor):
+    with hall.database.session(read_only=True) as session:
+        return spending.totals(session)
+
+
+def test_rows_are_handed_over_answered_once_and_at_half_price(hall: Floor, provider: OpenAIBatchServer):
+    batch = add(hall, 35)
+    first = hall.run(batch.id)
+    assert first.state == "waiting", first.reason
+    assert first.worker is None
+    assert provider.invoice_nano_usd() == 0
+
+    done, seen = run_to_the_end(hall, batch.id)
+    rows = hall.results(batch.id)
+    assert done.state == "done"
+    assert seen.count("waiting") >= 1
+    assert [row["value"] for row in rows] == [label_of(number) for number in range(35)]
+    assert {row["status"] for row in rows} == {"ok"}
+    assert provider.asked_in_jobs() == 35
+    assert provider.requests == []
+    assert sum(row["cost_nano_usd"] for row in rows) == provider.invoice_nano_usd() == charged(hall).spent_nano_usd
+    assert charged(hall).attempts == 35
+    assert [job.state for job in jobs_of(hall, batch.id)] == ["closed", "closed"]
+    assert not provider.files, "what was uploaded and what came back is removed once it is settled"
+
+
+def test_bodies_are_those_of_direct_calls(hall: Floor, provider: OpenAIBatchServer):
+    batch = add(hall, 3)
+    hall.run(batch.id)
+    direct = hall.add(hall.folder / "in.csv", wish=None, how="direct", key=None).record
+    hall.run(direct.id)
+    assert provider.batch_bodies == sorted(provider.requests, key=number_in)
+
+
+@pytest.mark.parametrize("end", ["expired", "cancelled"])
+def test_a_job_cut_short_is_settled_as_billed_and_the_rest_asked_directly(
+    hall: Floor, provider: OpenAIBatchServer, end: str
+):
+    provider.plans = lambda _number: JobPlan(end=end, answered=12)
+    batch = add(hall, 20)
+    done, _ = run_to_the_end(hall, batch.id)
+    assert done.state == "done"
+    assert [row["value"] for row in hall.results(batch.id)] == [label_of(number) for number in range(20)]
+    assert sorted(hall.asked()) == list(range(12, 20))
+    assert charged(hall).spent_nano_usd == provider.invoice_nano_usd()
+    assert charged(hall).ambiguous_nano_usd == 0
+
+
+def test_the_rest_can_go_into_another_job(hall: Floor, provider: OpenAIBatchServer):
+    provider.plans = lambda number: JobPlan(end="expired", answered=12) if number <= 1 else JobPlan()
+    batch = add(hall, 20, rest="provider")
+    done, _ = run_to_the_end(hall, batch.id)
+    assert done.state == "done"
+    assert provider.requests == []
+    assert [len(job.lines) for job in provider.jobs.values()] == [20, 8]
+    assert charged(hall).spent_nano_usd == provider.invoice_nano_usd()
+
+
+def test_lines_that_fail_are_free_and_a_lost_line_keeps_its_charge(hall: Floor, provider: OpenAIBatchServer):
+    provider.plans = lambda _number: JobPlan(
+        statuses={1: 400, 2: 500}, left_out=frozenset({4}), no_usage=frozenset({6})
+    )
+    batch = add(hall, 10, retry_rounds=0)
+    done, _ = run_to_the_end(hall, batch.id)
+    rows = hall.results(batch.id)
+    assert done.state == "done"
+    assert [row["row"] - 1 for row in rows if row["status"] != "ok"] == [1]
+    assert rows[1]["status"] == "failed"
+    assert sorted(hall.asked()) == [2, 4]
+    assert [repeat["row"] for repeat in done.repeats] == [5]
+    money = charged(hall)
+    assert money.ambiguous_nano_usd > 0
+    unknown = [line for line in provider.invoice if line.request_id in _ambiguous_lines(hall, batch.id)]
+    assert money.spent_nano_usd == provider.invoice_nano_usd() - sum(line.nano_usd for line in unknown)
+    assert len(unknown) == 2
+
+
+def _ambiguous_lines(hall: Floor, batch_id: str) -> set[str]:
+    from sqlalchemy import select
+
+    from resources.database.tables import AttemptRow
+
+    with hall.database.session(read_only=True) as session:
+        calls = session.scalars(select(AttemptRow.call_id).where(AttemptRow.charge == "ambiguous"))
+        return {f"batch-{call_id}" for call_id in calls}
+
+
+def test_a_refused_job_costs_nothing_and_waits_for_a_person(hall: Floor, provider: OpenAIBatchServer):
+    provider.plans = lambda number: JobPlan(end="failed") if number <= 1 else JobPlan()
+    batch = add(hall, 10)
+    paused, _ = run_to_the_end(hall, batch.id)
+    assert (paused.state, paused.pause_kind) == ("paused", "refused")
+    assert "model_not_found" in (paused.reason or "")
+    assert charged(hall).attempts == 0
+    done, _ = run_to_the_end(hall, batch.id)
+    assert done.state == "done"
+    assert provider.requests == []
+
+
+def test_a_budget_holds_a_job_until_it_is_settled(hall: Floor, provider: OpenAIBatchServer):
+    batch = add(hall, 40, chunk_rows=20)
+    hall.run(batch.id)
+    job = jobs_of(hall, batch.id)[0]
+    cap = str(1.5 * job.reserve_nano_usd / 1e9)
+    for one in jobs_of(hall, batch.id):
+        assert one.reserve_nano_usd * 2 == one.direct_nano_usd
+    other = hall.add(write_csv(hall.folder / "b.csv", range(100, 140)), how="provider", chunk_rows=20).record
+    paused = hall.run(other.id, hall.settings(budgets={"task:crates": cap}))
+    assert (paused.state, paused.pause_kind) == ("paused", "budget")
+    assert jobs_of(hall, other.id) == []
+    assert provider.asked_in_jobs() == 40
+
+
+def test_a_lost_state_store_gets_its_holds_back(hall: Floor, provider: OpenAIBatchServer):
+    from resources.llm import open_client
+
+    batch = add(hall, 20)
+    hall.run(batch.id)
+    (job,) = jobs_of(hall, batch.id)
+    for path in hall.folder.glob("state.db*"):
+        path.unlink()
+
+    async def scopes():
+        async with open_client(hall.settings()) as client:
+            return {one.scope: one for one in await client.budgets()}
+
+    import asyncio
+
+    held = asyncio.run(scopes())
+    assert held["task:crates"].reserved_nano_usd == job.reserve_nano_usd
+    done, _ = run_to_the_end(hall, batch.id)
+    after = asyncio.run(scopes())["task:crates"]
+    assert done.state == "done"
+    assert (after.reserved_nano_usd, after.settled_nano_usd) == (0, provider.invoice_nano_usd())
+
+
+def test_nobody_waits_and_a_poll_wakes_the_batch(hall: Floor, provider: OpenAIBatchServer):
+    import asyncio
+
+    from resources.batch_inference.provider_batches.polling import poll
+    from resources.llm.endpoints import Endpoints
+
+    batch = add(hall, 60, poll_s=30)
+    waiting = hall.run(batch.id)
+
+    async def look(after_s: float):
+        endpoints = Endpoints(hall.settings().endpoints, None)
+        now = waiting.lease_until or jobs_of(hall, batch.id)[-1].changed_at
+        polled = await poll(hall.database, endpoints, now + timedelta(seconds=after_s))
+        await endpoints.close()
+        return polled
+
+    before = len(provider.log)
+    assert asyncio.run(look(5)).looked_at == 0
+    assert len(provider.log) == before
+    ended = [asyncio.run(look(100 * step)).ended for step in range(1, 7)]
+    assert sum(ended) == 3
+    assert len(provider.log) - before <= 12
+    with hall.database.session(read_only=True) as session:
+        ready = provider_jobs.ready_batches(session, NOW)
+        record = batches.get(session, batch.id)
+    assert may_go_on(record, NOW, ready)
+    assert not may_go_on(record, NOW)
+    assert hall.run(batch.id).state == "done"
+    assert jobs_of(hall, batch.id)[0].state == JobState.CLOSED
