@@ -80,14 +80,14 @@ def arm(countdown: Countdown, state_url: str, ledger: Path) -> None:
 
     if countdown.step == LEDGER_STEP:
         LedgerDatabase.write = _around(LedgerDatabase.write, countdown)
-        _watch_commits(ledger, countdown)
+        watch_commits(ledger, countdown)
         return
     # These write only when they say so.
     wrote = {"admit": Admitted, "cache_lookup": CacheLead}.get(countdown.step, object)
     store = type(open_state_store(state_url))
     setattr(store, countdown.step, _around_async(getattr(store, countdown.step), countdown, wrote))
     if state_url.startswith("sqlite"):
-        _watch_commits(Path(state_url.removeprefix("sqlite:///")), countdown)
+        watch_commits(Path(state_url.removeprefix("sqlite:///")), countdown)
     else:
         _watch_sending(countdown)
 
@@ -115,7 +115,7 @@ def _around_async(step: Callable[..., Any], countdown: Countdown, wrote: type) -
     return counted
 
 
-def _watch_commits(path: Path, countdown: Countdown) -> None:
+def watch_commits(path: Path, countdown: Countdown) -> None:
     """Every later connection to the SQLite file at `path` tells of its commits."""
 
     class Telling(sqlite3.Connection):

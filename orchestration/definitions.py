@@ -11,7 +11,7 @@ import dagster_dbt  # noqa: F401 - loaded here, before the line below
 # again, which took a sixth of the loading time.
 gc.freeze()
 
-from assets.batch_inference.batch_predictions import batch_predictions as predictions
+from assets.batch_inference.batch_predictions import batch_predictions
 from assets.costs.call_log import call_log
 from assets.costs.evaluation_history import evaluation_history
 from assets.datasets.dataset import dataset
@@ -21,12 +21,12 @@ from assets.experiments.experiment_report import experiment_report
 from assets.optimization.optimization_run import optimization_run
 from assets.promotions.promotion import promotion
 from assets.prompts.prompt_version import prompt_version
-from jobs.batch_predictions import batch_predictions
 from jobs.collect_metrics import collect_metrics
 from jobs.evaluate import evaluate
 from jobs.full_loop import full_loop
 from jobs.ingest import ingest
 from jobs.optimize import optimize
+from jobs.predict_batches import predict_batches
 from jobs.promote import promote
 from jobs.report_experiment import report_experiment
 from orchestration.automation import (
@@ -62,8 +62,15 @@ def build_definitions(environment: Environment) -> dg.Definitions:
         for asset in (dataset, prompt_version, optimization_run, evaluation, promotion)
     ]
     return dg.Definitions(
-        assets=[*task_assets, predictions, experiment_report, call_log, evaluation_history, build_dbt_metrics(metrics)],
-        jobs=[ingest, optimize, evaluate, promote, batch_predictions, full_loop, report_experiment, collect_metrics],
+        assets=[
+            *task_assets,
+            batch_predictions,
+            experiment_report,
+            call_log,
+            evaluation_history,
+            build_dbt_metrics(metrics),
+        ],
+        jobs=[ingest, optimize, evaluate, promote, predict_batches, full_loop, report_experiment, collect_metrics],
         schedules=[daily_metrics],
         sensors=[
             catalog_files,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from assets.partitions import tasks_partitions
-from jobs.batch_predictions import batch_predictions
+from jobs.predict_batches import predict_batches
 from resources.batch_inference.due import DueTask, due_tasks
 from resources.catalog_resource import CatalogResource
 from resources.database.repositories import tasks
@@ -23,7 +23,7 @@ UNFINISHED = [
 
 
 @dg.sensor(
-    job=batch_predictions,
+    job=predict_batches,
     minimum_interval_seconds=INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
@@ -62,5 +62,5 @@ def request_for(due: DueTask) -> dg.RunRequest:
 
 def tasks_with_a_run(instance: dg.DagsterInstance) -> set[str]:
     """Tasks at whose batches a run is already."""
-    filters = dg.RunsFilter(job_name=batch_predictions.name, statuses=UNFINISHED)
+    filters = dg.RunsFilter(job_name=predict_batches.name, statuses=UNFINISHED)
     return {run.tags[PARTITION_TAG] for run in instance.get_runs(filters) if PARTITION_TAG in run.tags}

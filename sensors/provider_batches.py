@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from jobs.batch_predictions import batch_predictions
+from jobs.predict_batches import predict_batches
 from resources.batch_inference.due import due_tasks
 from resources.batch_inference.provider_batches.polling import Polled, poll
 from resources.catalog_resource import CatalogResource
@@ -19,7 +19,7 @@ INTERVAL_S = 30
 
 
 @dg.sensor(
-    job=batch_predictions,
+    job=predict_batches,
     minimum_interval_seconds=INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from batches.conftest import NOW, TARIFFS, Floor, label_of, number_in, task_of, write_csv
-from servers.openai_batch_server import JobPlan, OpenAIBatchServer
+from servers.openai_batch_server import End, JobPlan, OpenAIBatchServer
 
 from domain.batch.provider_jobs import JobState
 from resources.batch_inference.drain import may_go_on
@@ -94,7 +94,7 @@ def test_bodies_are_those_of_direct_calls(hall: Floor, provider: OpenAIBatchServ
 
 @pytest.mark.parametrize("end", ["expired", "cancelled"])
 def test_a_job_cut_short_is_settled_as_billed_and_the_rest_asked_directly(
-    hall: Floor, provider: OpenAIBatchServer, end: str
+    hall: Floor, provider: OpenAIBatchServer, end: End
 ):
     provider.plans = lambda _number: JobPlan(end=end, answered=12)
     batch = add(hall, 20)
@@ -107,7 +107,7 @@ def test_a_job_cut_short_is_settled_as_billed_and_the_rest_asked_directly(
 
 
 def test_the_rest_can_go_into_another_job(hall: Floor, provider: OpenAIBatchServer):
-    provider.plans = lambda number: JobPlan(end="expired", answered=12) if number <= 1 else JobPlan()
+    provider.plans = lambda number: JobPlan(end="expired", answered=12) if number == 0 else JobPlan()
     batch = add(hall, 20, rest="provider")
     done, _ = run_to_the_end(hall, batch.id)
     assert done.state == "done"
@@ -146,7 +146,7 @@ def _ambiguous_lines(hall: Floor, batch_id: str) -> set[str]:
 
 
 def test_a_refused_job_costs_nothing_and_waits_for_a_person(hall: Floor, provider: OpenAIBatchServer):
-    provider.plans = lambda number: JobPlan(end="failed") if number <= 1 else JobPlan()
+    provider.plans = lambda number: JobPlan(end="failed") if number == 0 else JobPlan()
     batch = add(hall, 10)
     paused, _ = run_to_the_end(hall, batch.id)
     assert (paused.state, paused.pause_kind) == ("paused", "refused")

@@ -71,7 +71,7 @@ def test_unusable_rows_stop_no_batch_and_are_listed(floor: Floor, tmp_path: Path
     rows = floor.results(batch.id)
     assert [row["status"] for row in rows] == ["ok", "rejected", "rejected", "rejected", "rejected", "ok"]
     assert "missing" in rows[1]["reason"]
-    assert floor.asked() == [0, 5]
+    assert sorted(floor.asked()) == [0, 5]
     letters = floor.dead_letters(batch.id)
     assert [letter["_promptory"]["source_row"] for letter in letters] == [2, 3, 4, 5]
 

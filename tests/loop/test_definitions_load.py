@@ -113,7 +113,7 @@ def test_every_part_is_there(make_workplace: Callable[..., Workplace], with_dbt:
         "optimize",
         "evaluate",
         "promote",
-        "batch_predictions",
+        "predict_batches",
         "full_loop",
         "report_experiment",
         "collect_metrics",

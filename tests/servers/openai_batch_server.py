@@ -6,6 +6,7 @@ ends is told by `plans`, by the job's number.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 from servers.billing import InvoiceLine, Tariff, count_input, count_tokens, cut_to_tokens, price_nano_usd
 from servers.openai_server import FREE, Answer, Behaviour, Body, OpenAIServer
 
@@ -83,8 +84,9 @@ class OpenAIBatchServer(OpenAIServer):
         self.drop_metadata = False
         self.lists_jobs = True
         self.page = 100
-        self.after_request: Callable[[str], None] = lambda _line: None
+        self.delay_s = 0.0
         self._numbers = 0
+        self._job_numbers = 0
 
     @property
     def batch_bodies(self) -> list[Body]:
@@ -117,8 +119,9 @@ class OpenAIBatchServer(OpenAIServer):
             self.log.append(line)
             if not self._authorized(request):
                 return _error(401, "invalid_api_key")
+            await asyncio.sleep(self.delay_s)
             response = await handler(request)
-            self.after_request(line)
+            await asyncio.sleep(self.delay_s)
             return response
 
         return handle
@@ -127,6 +130,7 @@ class OpenAIBatchServer(OpenAIServer):
         reader = await request.multipart()
         purpose, name, data = "", "", b""
         while (part := await reader.next()) is not None:
+            assert isinstance(part, BodyPartReader)
             if part.name == "purpose":
                 purpose = (await part.read()).decode()
             elif part.name == "file":
@@ -165,7 +169,7 @@ class OpenAIBatchServer(OpenAIServer):
             return _error(400, "invalid_request")
         lines = [json.loads(line) for line in stored.data.splitlines() if line]
         with self._lock:
-            number, self._numbers = self._numbers, self._numbers + 1
+            number, self._job_numbers = self._job_numbers, self._job_numbers + 1
         now = int(time.time())
         values: Body = {
             "id": f"batch_{number:06d}",

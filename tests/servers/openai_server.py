@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from aiohttp import web
 from servers.billing import InvoiceLine, Tariff, count_input, count_tokens, cut_to_tokens, price_nano_usd
@@ -131,7 +131,7 @@ class OpenAIServer:
         with self._lock:
             return any(needle in body for body in self.bodies for needle in needles)
 
-    def __enter__(self) -> OpenAIServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         if not self._ready.wait(10) or not self.port:
             raise RuntimeError("the loopback provider did not start")

@@ -71,7 +71,7 @@ def job_table(jobs: Sequence[ProviderJob]) -> Table:
     title = (
         "Jobs at the provider" if len(jobs) <= MOST_SHOWN else f"Jobs at the provider ({MOST_SHOWN} of {len(jobs):,})"
     )
-    return table(title, columns, [_line(job) for job in ordered], right=("rows", "cost", "at most", "directly"))
+    return table(f"Jobs at the provider{more}", columns, [_line(job) for job in ordered], right=("rows", "cost", "at most", "directly"))
 
 
 def _line(job: ProviderJob) -> list[object]:

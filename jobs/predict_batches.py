@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-batch_predictions = dg.define_asset_job(
-    "batch_predictions",
+predict_batches = dg.define_asset_job(
+    "predict_batches",
     selection=dg.AssetSelection.assets("batch_predictions"),
     description="Take in the task's new batch files and answer all its batches that may go on.",
 )
