@@ -68,10 +68,9 @@ def job_table(jobs: Sequence[ProviderJob]) -> Table:
     """For people; unfinished ones first."""
     ordered = sorted(jobs, key=lambda job: job.state == JobState.CLOSED)[:MOST_SHOWN]
     columns = ["job", "state", "at the provider", "done", "rows", "cost", "at most", "directly", "looked at"]
-    title = (
-        "Jobs at the provider" if len(jobs) <= MOST_SHOWN else f"Jobs at the provider ({MOST_SHOWN} of {len(jobs):,})"
-    )
-    return table(f"Jobs at the provider{more}", columns, [_line(job) for job in ordered], right=("rows", "cost", "at most", "directly"))
+    more = "" if len(jobs) <= MOST_SHOWN else f" ({MOST_SHOWN} of {len(jobs):,})"
+    right = ("rows", "cost", "at most", "directly")
+    return table(f"Jobs at the provider{more}", columns, [_line(job) for job in ordered], right=right)
 
 
 def _line(job: ProviderJob) -> list[object]:

@@ -1,0 +1,145 @@
+"""Forks workers that run a provider batch and die where they are told to.
+
+Reads one plan per line (JSON) from stdin and writes how the worker ended: `{"status": …}`, negative for a signal. What
+a worker says itself goes to the file `worker.log` of its folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+from upath import UPath
+
+from resources.batch_inference.worker import open_worker
+from resources.database.engine import READ_ONLY
+from resources.database.session import open_database
+from resources.llm import CoreSettings, open_client
+from resources.llm.providers.http1_client import Http1Client
+from resources.llm.state.sqlite import SqliteStateStore
+
+MOST_ROUNDS = 200
+GRACE_S = 0.3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One worker.
+
+    Attributes:
+        die_at: kill itself at the n-th moment before or after a durable write or a request to the provider; 0: never.
+        die_after_s: kill itself so many seconds after the start; 0: never.
+    """
+
+    folder: str
+    batch_id: str
+    settings: dict[str, Any]
+    die_at: int = 0
+    die_after_s: float = 0.0
+
+
+class Moments:
+    """Counts what is durable or leaves the process, before and after."""
+
+    def __init__(self, die_at: int) -> None:
+        self.count = 0
+        self._die_at = die_at
+        self._lock = threading.Lock()
+
+    def pass_one(self) -> None:
+        with self._lock:
+            self.count += 1
+            if self.count == self._die_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def arm(self) -> None:
+        """Put the count around commits of the database, steps of the state store and requests."""
+        for name in ("before_commit", "after_commit"):
+            event.listen(Session, name, self._commit)
+        for holder, name in ((Http1Client, "request"), (SqliteStateStore, "admit"), (SqliteStateStore, "settle")):
+            setattr(holder, name, self._around(getattr(holder, name)))
+
+    def _commit(self, session: Session) -> None:
+        if not session.get_bind().get_execution_options().get(READ_ONLY):
+            self.pass_one()
+
+    def _around(self, step: Any) -> Any:
+        async def counted(*arguments: Any, **named: Any) -> Any:
+            self.pass_one()
+            result = await step(*arguments, **named)
+            self.pass_one()
+            return result
+
+        return counted
+
+
+async def work(plan: Plan) -> str:
+    """Run the batch until it no longer waits for its provider; its state then."""
+    folder = Path(plan.folder)
+    database = open_database(f"sqlite:///{folder / 'promptory.db'}")
+    try:
+        for _ in range(MOST_ROUNDS):
+            async with (
+                open_client(CoreSettings.parse(plan.settings)) as client,
+                open_worker(
+                    database, UPath(folder / "storage"), client, concurrency=8, lease_s=2.0, grace_s=GRACE_S
+                ) as worker,
+            ):
+                record = await worker.run(plan.batch_id)
+            if record.state != "waiting":
+                return record.state
+            await asyncio.sleep(0.02)
+        return "waiting"
+    finally:
+        database.dispose()
+
+
+def become(plan: Plan) -> None:
+    """Be the worker, in the process that was forked for it."""
+    log = os.open(str(Path(plan.folder) / "worker.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    moments = Moments(plan.die_at)
+    moments.arm()
+    if plan.die_after_s:
+        threading.Timer(plan.die_after_s, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    status = 1
+    try:
+        state = asyncio.run(work(plan))
+        (Path(plan.folder) / "worker.json").write_text(json.dumps({"state": state, "moments": moments.count}))
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        os._exit(status)
+
+
+def main() -> None:
+    os.write(1, b"ready\n")
+    for line in sys.stdin:
+        plan = Plan(**json.loads(line))
+        pid = os.fork()
+        if pid == 0:
+            become(plan)
+        began = time.monotonic()
+        while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
+            if time.monotonic() - began > 90:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.005)
+        os.write(1, json.dumps({"status": os.waitstatus_to_exitcode(ended[1])}).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()
