@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from batches.conftest import NOW, TARIFFS, Floor, label_of, number_in, task_of, write_csv
 from servers.openai_batch_server import End, JobPlan, OpenAIBatchServer
+from sqlalchemy import select
 
 from domain.batch.provider_jobs import JobState
+from domain.errors import ConfigurationError, InputError
+from resources.batch_inference import steering
 from resources.batch_inference.drain import may_go_on
+from resources.batch_inference.provider_batches import by_hand
+from resources.batch_inference.provider_batches.desk import JobDesk
+from resources.batch_inference.provider_batches.polling import poll
+from resources.batch_inference.worker import WorkerTime
 from resources.database.repositories import batches, provider_jobs, spending
 from resources.database.session import open_database
+from resources.database.tables import AttemptRow
+from resources.llm import open_client
+from resources.llm.endpoints import Endpoints
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -61,6 +72,11 @@ def run_to_the_end(hall: Floor, batch_id: str, **settings: Any):
 def charged(hall: Floor):
     with hall.database.session(read_only=True) as session:
         return spending.totals(session)
+
+
+async def scopes_of(hall: Floor):
+    async with open_client(hall.settings()) as client:
+        return {one.scope: one for one in await client.budgets()}
 
 
 def test_rows_are_handed_over_answered_once_and_at_half_price(hall: Floor, provider: OpenAIBatchServer):
@@ -136,10 +152,6 @@ def test_lines_that_fail_are_free_and_a_lost_line_keeps_its_charge(hall: Floor, 
 
 
 def _ambiguous_lines(hall: Floor, batch_id: str) -> set[str]:
-    from sqlalchemy import select
-
-    from resources.database.tables import AttemptRow
-
     with hall.database.session(read_only=True) as session:
         calls = session.scalars(select(AttemptRow.call_id).where(AttemptRow.charge == "ambiguous"))
         return {f"batch-{call_id}" for call_id in calls}
@@ -172,34 +184,21 @@ def test_a_budget_holds_a_job_until_it_is_settled(hall: Floor, provider: OpenAIB
 
 
 def test_a_lost_state_store_gets_its_holds_back(hall: Floor, provider: OpenAIBatchServer):
-    from resources.llm import open_client
-
     batch = add(hall, 20)
     hall.run(batch.id)
     (job,) = jobs_of(hall, batch.id)
     for path in hall.folder.glob("state.db*"):
         path.unlink()
 
-    async def scopes():
-        async with open_client(hall.settings()) as client:
-            return {one.scope: one for one in await client.budgets()}
-
-    import asyncio
-
-    held = asyncio.run(scopes())
+    held = asyncio.run(scopes_of(hall))
     assert held["task:crates"].reserved_nano_usd == job.reserve_nano_usd
     done, _ = run_to_the_end(hall, batch.id)
-    after = asyncio.run(scopes())["task:crates"]
+    after = asyncio.run(scopes_of(hall))["task:crates"]
     assert done.state == "done"
     assert (after.reserved_nano_usd, after.settled_nano_usd) == (0, provider.invoice_nano_usd())
 
 
 def test_nobody_waits_and_a_poll_wakes_the_batch(hall: Floor, provider: OpenAIBatchServer):
-    import asyncio
-
-    from resources.batch_inference.provider_batches.polling import poll
-    from resources.llm.endpoints import Endpoints
-
     batch = add(hall, 60, poll_s=30)
     waiting = hall.run(batch.id)
 
@@ -223,3 +222,122 @@ def test_nobody_waits_and_a_poll_wakes_the_batch(hall: Floor, provider: OpenAIBa
     assert not may_go_on(record, NOW)
     assert hall.run(batch.id).state == "done"
     assert jobs_of(hall, batch.id)[0].state == JobState.CLOSED
+
+
+class Clock:
+    """The time, as far on as a test says."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+def cut_creation(hall: Floor, provider: OpenAIBatchServer, *, reaches: bool):
+    """A batch whose worker heard nothing of the request that creates its job."""
+    provider.cut = "POST /v1/batches" if reaches else None
+    provider.refuse = None if reaches else "POST /v1/batches"
+    batch = add(hall, 10)
+    paused = hall.run(batch.id)
+    provider.cut = provider.refuse = None
+    assert (paused.state, paused.pause_kind) == ("paused", "provider")
+    assert [job.state for job in jobs_of(hall, batch.id)] == ["creating"]
+    return batch
+
+
+@pytest.mark.parametrize("reaches", [True, False])
+def test_a_creation_nobody_heard_of_is_looked_up_and_not_repeated(
+    hall: Floor, provider: OpenAIBatchServer, reaches: bool
+):
+    batch = cut_creation(hall, provider, reaches=reaches)
+    clock = Clock()
+    assert hall.run(batch.id, timing=WorkerTime(clock=clock)).state == "waiting"
+    assert len(provider.jobs) == int(reaches), "as long as it may be under way, nobody looks and nobody repeats it"
+    clock.ahead = timedelta(seconds=61)
+    hall.run(batch.id, timing=WorkerTime(clock=clock))
+    assert len(provider.jobs) == 1
+    assert run_to_the_end(hall, batch.id)[0].state == "done"
+    assert provider.asked_in_jobs() == 10
+    assert provider.requests == []
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_job_that_cannot_be_looked_up_is_put_aside_for_a_person(
+    hall: Floor, provider: OpenAIBatchServer, exists: bool
+):
+    batch = cut_creation(hall, provider, reaches=exists)
+    provider.lists_jobs = False
+    aside = hall.run(batch.id, grace_s=0.0)
+    (job,) = jobs_of(hall, batch.id)
+    assert (aside.state, aside.pause_kind, job.state) == ("paused", "quarantine", "quarantined")
+    assert not may_go_on(aside, NOW, {batch.id})
+
+    async def decide() -> None:
+        async with open_client(hall.settings()) as client:
+            desk = JobDesk(hall.database, hall.root, client.provider_batches, Clock())
+            if exists:
+                with pytest.raises(InputError, match="no job"):
+                    await by_hand.adopt(hall.database, desk, batch.id, job.id[:8], "batch_999", NOW)
+                await by_hand.adopt(hall.database, desk, batch.id, job.id[:8], "batch_000000", Clock()())
+            else:
+                await by_hand.write_off(hall.database, desk, batch.id, job.id[:8], Clock()())
+
+    asyncio.run(decide())
+    done, _ = run_to_the_end(hall, batch.id)
+    assert done.state == "done"
+    money = charged(hall)
+    assert money.spent_nano_usd == provider.invoice_nano_usd()
+    assert money.ambiguous_nano_usd == (0 if exists else job.reserve_nano_usd)
+    assert len(done.repeats) == (0 if exists else 10)
+    assert len(provider.requests) == (0 if exists else 10)
+
+
+def test_a_cancelled_batch_cancels_its_job_and_books_what_was_billed(hall: Floor, provider: OpenAIBatchServer):
+    provider.plans = lambda _number: JobPlan(answered=4)
+    batch = add(hall, 10)
+    hall.run(batch.id)
+    hall.run(batch.id)
+    steering.cancel(hall.database, batch.id, NOW)
+
+    async def drain() -> None:
+        async with hall.worker() as worker:
+            await worker.settle_cancelled("crates")
+
+    for _ in range(4):
+        asyncio.run(drain())
+    (job,) = jobs_of(hall, batch.id)
+    assert (job.state, job.provider_state) == ("closed", "cancelled")
+    assert charged(hall).spent_nano_usd == provider.invoice_nano_usd() > 0
+    assert len(provider.invoice) == 4
+    assert asyncio.run(scopes_of(hall))["task:crates"].reserved_nano_usd == 0
+
+
+def test_limits_of_a_job_split_a_chunk(hall: Floor, provider: OpenAIBatchServer):
+    batch = add(hall, 20)
+    endpoint = {**provider.endpoint, "options": {"batch_requests": 8}}
+    hall.run(batch.id, hall.settings(endpoints={"openai": endpoint}))
+    assert [len(job.lines) for job in provider.jobs.values()] == [8, 8, 4]
+    assert run_to_the_end(hall, batch.id)[0].state == "done"
+    assert len(provider.invoice) == 20
+
+
+def test_an_endpoint_without_a_batch_api_is_told_at_once(hall: Floor, provider: OpenAIBatchServer):
+    provider.refuse = None
+    provider.files_are_missing = True
+    batch = add(hall, 5)
+    paused = hall.run(batch.id)
+    assert (paused.state, paused.pause_kind) == ("paused", "refused")
+    assert "no batch API" in (paused.reason or "")
+    with pytest.raises(ConfigurationError, match="no batch API"):
+        Endpoints({}, None).batch_api("offline/nearest")
+
+
+def test_a_key_that_is_refused_costs_nothing(hall: Floor, provider: OpenAIBatchServer):
+    batch = add(hall, 5)
+    wrong = {**provider.endpoint, "api_key": "wrong"}
+    paused = hall.run(batch.id, hall.settings(endpoints={"openai": wrong}))
+    assert (paused.state, paused.pause_kind) == ("paused", "refused")
+    done, _ = run_to_the_end(hall, batch.id)
+    assert done.state == "done"
+    assert provider.asked_in_jobs() == 5

@@ -121,7 +121,6 @@ def test_killed_anywhere_nothing_is_lost_or_paid_twice(tmp_path: Path, upgraded_
         with hall_at(folder, upgraded_file, 0.01) as (hall, server):
             died += _killed_batch(hall, server, workers, deaths[number : number + KILLS_PER_BATCH])
         shutil.rmtree(folder)
-    print(f"{died} of {KILLS} workers killed; {moments} moments in a run")
     assert died >= KILLS // 2, f"only {died} of {KILLS} kills came in time"
 
 

@@ -85,6 +85,9 @@ class OpenAIBatchServer(OpenAIServer):
         self.lists_jobs = True
         self.page = 100
         self.delay_s = 0.0
+        self.refuse: str | None = None  # a request line that is answered 500, and not obeyed
+        self.cut: str | None = None  # a request line that is obeyed, and whose answer is lost
+        self.files_are_missing = False
         self._numbers = 0
         self._job_numbers = 0
 
@@ -120,8 +123,14 @@ class OpenAIBatchServer(OpenAIServer):
             if not self._authorized(request):
                 return _error(401, "invalid_api_key")
             await asyncio.sleep(self.delay_s)
+            if line == self.refuse:
+                return _error(500, "server_error")
+            if self.files_are_missing:
+                return _error(404, "not_found")
             response = await handler(request)
             await asyncio.sleep(self.delay_s)
+            if line == self.cut and request.transport is not None:
+                request.transport.close()
             return response
 
         return handle
