@@ -44,7 +44,7 @@ PLANS = (
     JobPlan(left_out=frozenset({2}), no_usage=frozenset({4})),
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 20 * KILLS)]
 
 
 class Workers:

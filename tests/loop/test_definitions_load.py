@@ -119,7 +119,13 @@ def test_every_part_is_there(make_workplace: Callable[..., Workplace], with_dbt:
         "collect_metrics",
     }
     sensors = {sensor.name for sensor in definitions.sensors or ()}
-    assert sensors == {"catalog_files", "batch_files", "live_experiments", "downstream_automation"}
+    assert sensors == {
+        "catalog_files",
+        "batch_files",
+        "provider_batches",
+        "live_experiments",
+        "downstream_automation",
+    }
     assert [schedule.name for schedule in definitions.schedules or ()] == ["daily_metrics"]
     running = [one.default_status.value for one in (*(definitions.sensors or ()), *(definitions.schedules or ()))]
     assert set(running) == {"RUNNING"}
