@@ -31,7 +31,7 @@ from typing import Any
 from upath import UPath
 
 from benchmarks.batch_kill_points import OWN_POINTS, SELDOM
-from benchmarks.batch_worker import CONCURRENCY, prepare
+from benchmarks.batch_worker import MOST_ROWS, prepare
 from benchmarks.books import Books, read_attempts, set_against
 from benchmarks.kill_points import MOMENTS, POINTS
 from benchmarks.kill_points import SELDOM as SELDOM_IN_CORE
@@ -173,8 +173,8 @@ def _wrong_repeats(billed: Counter[str], rows: list[dict[str, Any]], view: Batch
     for repeat in view.repeats:
         if repeat["call_id"] in standing:
             yield f"call {repeat['call_id']} is named as lost, and stands in the results"
-    if len(view.repeats) > kills * CONCURRENCY:
-        yield f"{len(view.repeats)} repeats after {kills} kills with {CONCURRENCY} rows under way"
+    if len(view.repeats) > kills * MOST_ROWS:
+        yield f"{len(view.repeats)} repeats after {kills} kills with {MOST_ROWS} rows under way"
     if view.repeats != view.record.repeats:
         yield "the repeats recorded at the end are not those that the ledger tells of"
 

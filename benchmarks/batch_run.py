@@ -64,10 +64,9 @@ def prepare(environment: Environment, database: Database) -> None:
 def resume_scan_s(database: Database, root: UPath, batch: BatchRecord) -> float:
     """Seconds until a worker that takes the batch over knows what is still to ask."""
     with database.session(read_only=True) as session:
-        task = tasks.get_task(session, TASK).task
         prompt = prompt_versions.get(session, TASK, str(batch.prompt_version_id)).prompt
     began = time.perf_counter()
-    chunks = Chunks(database, root, batch, task, prompt)
+    chunks = Chunks(database, root, batch, prompt, ())
     due = chunks.due()
     assert not due
     return time.perf_counter() - began
@@ -100,11 +99,10 @@ def main() -> None:
         (batch,) = batches.list_batches(session)
     assert watch.first is not None
     assert watch.last is not None
-    seconds = watch.last[0] - watch.first[0]
     figures: dict[str, Any] = {
         "wall_s": wall,
         "cpu_s": spent,
-        "rows_per_s": (watch.last[1] - watch.first[1]) / seconds if seconds else 0.0,
+        "rows_per_s": batch.rows / batch.active_s,
         "intake_s": watch.first[0] - began,
         "active_s": batch.active_s,
         "events": events,

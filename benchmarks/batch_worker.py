@@ -26,6 +26,9 @@ from resources.llm import CoreSettings, open_client
 
 TASK = "sorting"
 CONCURRENCY = 16
+MOST_ROWS = 19
+"""Rows under way: those being asked, and those whose answers are being written."""
+
 CHUNK_ROWS = 20
 
 

@@ -74,20 +74,21 @@ class ChunkAnswerer(Protocol):
 
 
 class Slots:
-    """So many rows are answered at once, over all chunks and batches of a worker, in the order in which they ask."""
+    """How much is under way at once over all chunks and batches of a worker, first come, first served.
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self._free = asyncio.Semaphore(number)
-        self.busy = 0
+    A row is under way until its answer is durable, which takes longer than its call: so that the provider is asked
+    `calls` times at once all the while, an eighth more rows may be under way. What a kill can make repeat is these.
 
-    async def __aenter__(self) -> None:
-        await self._free.acquire()
-        self.busy += 1
+    Attributes:
+        calls: for as long as a row is being asked.
+        rows: from before that until its answer is kept.
+    """
 
-    async def __aexit__(self, *_: object) -> None:
-        self.busy -= 1
-        self._free.release()
+    def __init__(self, concurrency: int) -> None:
+        self.concurrency = concurrency
+        self.most_rows = concurrency + concurrency // 8 + 1
+        self.calls = asyncio.Semaphore(concurrency)
+        self.rows = asyncio.Semaphore(self.most_rows)
 
 
 def batch_scopes(batch: BatchRecord) -> tuple[str, ...]:

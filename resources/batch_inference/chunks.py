@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from upath import UPath
@@ -11,7 +12,6 @@ from domain.batch.outcome import RowOutcome
 from domain.batch.rows import InputRow
 from domain.batch.states import ChunkState, RowStatus, worth_asking_again
 from domain.prompt import PromptVersion
-from domain.task import Task
 from resources.batch_inference.answering import rows_without
 from resources.batch_inference.outcome_text import decode
 from resources.batch_inference.results import PartLayout, merge, read_part, write_part
@@ -37,9 +37,16 @@ class LoadedChunk:
 
 
 class Chunks:
-    """Everything here blocks: callers use a thread."""
+    """Everything here blocks: callers use a thread.
 
-    def __init__(self, database: Database, root: UPath, batch: BatchRecord, task: Task, prompt: PromptVersion) -> None:
+    Attributes:
+        submitted: chunks that others have, as of the last look at what is due.
+    """
+
+    def __init__(
+        self, database: Database, root: UPath, batch: BatchRecord, prompt: PromptVersion, kept: Sequence[str]
+    ) -> None:
+        """Prepare; `kept` are the input fields to copy to the results."""
         self._database = database
         self._batch = batch
         self._folder = root / batch.folder
@@ -47,13 +54,14 @@ class Chunks:
         options = batch.settings
         self._rounds = 1 + options.retry_rounds
         self._retry_invalid = options.retries_invalid(prompt.parameters.temperature)
-        kept = task.dataset.inputs if options.keep_inputs else ()
+        self.submitted = 0
         self._layout = PartLayout(prompt.steps[-1].output, prompt.id, kept)
 
     def due(self) -> list[ChunkRecord]:
         """Chunks with rows to ask, those of the earliest round first and alone; empty when the batch is answered."""
         with self._database.session(read_only=True) as session:
             chunks = batch_chunks.list_chunks(session, self._batch.id)
+        self.submitted = sum(chunk.state == ChunkState.SUBMITTED for chunk in chunks)
         waiting = [chunk for chunk in chunks if self._needs_asking(chunk)]
         first = min((chunk.round for chunk in waiting), default=0)
         return [chunk for chunk in waiting if chunk.round == first]

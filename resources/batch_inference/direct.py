@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import lru_cache, partial
 
 from domain.batch.outcome import RowOutcome, judge_answer
@@ -27,6 +29,7 @@ from resources.llm.events import CallFinished, Event
 from resources.llm.types import CallContext, Completion
 
 BUDGET_EXHAUSTED = "budget_exhausted"
+WAITED_OUT = (BUDGET_EXHAUSTED, "circuit_open", "rate_limited")
 
 
 class DirectAnswerer:
@@ -43,32 +46,41 @@ class DirectAnswerer:
         self._slots = slots
         self._run_id = run_id
         self._calls = _RowCalls()
+        self._limits: dict[str, asyncio.Semaphore] = {}
         self._outage = lru_cache(maxsize=100)(lambda _model: Outage(sleep))
         llm.subscribe(self._calls.on_event)
 
     async def answer(self, work: ChunkWork) -> ChunkEnd:
-        """Answer the rows, each kept before its slot is free again.
+        """Answer the rows; each is kept before another is taken up in its place.
 
         Raises:
             PromptoryError: an answer cannot be kept.
         """
+        slots, own = self._slots, self._own_limit(work)
         asking = _Asking(self._runner(work), work.prompt, self._outage(work.prompt.model), self._calls, work)
 
         async def worker() -> None:
             while work.rows and not work.stop.requested:
-                async with self._slots:
-                    row = work.take()
-                    if row is not None and (outcome := await asking.outcome(row)) is not None:
+                async with own, slots.rows:
+                    async with slots.calls:
+                        row = work.take()
+                        outcome = None if row is None else await asking.outcome(row)
+                    if row is not None and outcome is not None:
                         await work.keep(row, outcome)
 
-        concurrency = min(work.batch.settings.concurrency, self._slots.number, len(work.rows))
-        work.exhausted.clear()
-        workers = [asyncio.create_task(worker()) for _ in range(concurrency)]
+        workers = [asyncio.create_task(worker()) for _ in range(min(slots.most_rows, len(work.rows)))]
         try:
             await _all(workers, work.stop)
         finally:
             work.exhausted.set()
         return ChunkEnd.STOPPED if work.stop.requested else ChunkEnd.ANSWERED
+
+    def _own_limit(self, work: ChunkWork) -> AbstractAsyncContextManager[None]:
+        """Of a batch that wants fewer rows under way than its worker, over all its chunks."""
+        wanted = work.batch.settings.concurrency
+        if wanted >= self._slots.concurrency:
+            return nullcontext()
+        return self._limits.setdefault(work.batch.id, asyncio.Semaphore(wanted))
 
     def _runner(self, work: ChunkWork) -> PromptRunner:
         batch, options = work.batch, work.batch.settings
@@ -120,7 +132,7 @@ class _Asking:
         """What became of the row; None where work stopped before it was answered."""
         stop, row_id = self._work.stop, str(row.number)
         try:
-            asked = await self._outage.ask(partial(self._runner.ask, row_id, row.inputs), stop)
+            asked = await self._outage.ask(partial(self._ask, row_id, row.inputs), stop)
         except UnansweredError as error:
             if error.reason == BUDGET_EXHAUSTED:
                 stop.pause(PauseKind.BUDGET, error.problem)
@@ -140,6 +152,14 @@ class _Asking:
             return None
         completions, broken_step = asked
         return self._answered(row_id, completions, broken_step)
+
+    async def _ask(self, row_id: str, inputs: Mapping[str, str]) -> tuple[list[Completion], str | None]:
+        completions, broken_step = await self._runner.ask(row_id, inputs)
+        last = completions[-1]
+        if last.status == "fallback" and last.reason in WAITED_OUT:
+            # A canned text for every row, because a budget is spent or a breaker open, is not what anybody wants.
+            raise UnansweredError("A canned text stood in for the model.", reason=last.reason)
+        return completions, broken_step
 
     def _failure(self, row_id: str, reason: str) -> RowOutcome:
         call_ids, cost = self._calls.take(self._work.batch.id, row_id)

@@ -16,6 +16,7 @@ from domain.task import Task
 from resources.batch_inference.intake import Intake, Wish
 from resources.batch_inference.landing import LandedFile, current_stamp, landed_files, not_taken_in
 from resources.batch_inference.leases import is_free
+from resources.batch_inference.runner import storage_away
 from resources.batch_inference.sources import FileSource
 from resources.batch_inference.worker import BatchWorker
 from resources.database.repositories import batch_files, batches, provider_jobs
@@ -81,6 +82,8 @@ class Drain:
                 await self._fill(queue)
             except PromptoryError as error:
                 self._give_up(error)
+            except OSError as error:
+                self._give_up(storage_away(error))
             for _ in range(BATCHES_AT_ONCE):
                 await queue.put(None)
         if self._error is not None:

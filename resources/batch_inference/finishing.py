@@ -37,7 +37,8 @@ def finish_batch(database: Database, root: UPath, batch: BatchRecord, active_s: 
     with database.session(read_only=True) as session:
         chunks = batch_chunks.list_chunks(session, batch.id)
     letters = write_dead_letter(root, batch, chunks)
-    repeats = [repeat.as_dict() for repeat in find_repeats(database, root, batch)]
+    interrupted = any(chunk.interrupted for chunk in chunks)
+    repeats = [repeat.as_dict() for repeat in find_repeats(database, root, batch)] if interrupted else []
     summary = {**sum_up(chunks), "dead_letters": letters, "active_s": round(active_s, 3)}
     _sweep(root / batch.folder / FOLDER, chunks)
     _write_manifest(root, batch, chunks, summary, repeats, now)

@@ -15,6 +15,9 @@ from resources.batch_inference.sources import READERS
 SETTLE_S = 5.0
 """A local file whose date is younger may still be written."""
 
+CLOCK_SKEW_S = 60.0
+"""A date further in the future is not that of a file server's clock, and says nothing."""
+
 LONGEST_NAME = 500
 _LOCAL = ("", "file", "local")
 
@@ -84,7 +87,7 @@ def _local_files(folder: UPath, now: float) -> list[LandedFile]:
             if not _is_batch_file(entry.name) or not entry.is_file():
                 continue
             status = entry.stat()
-            if not 0 <= now - status.st_mtime < SETTLE_S:
+            if not -CLOCK_SKEW_S <= now - status.st_mtime < SETTLE_S:
                 found.append(LandedFile(entry.name, _local_stamp(status), UPath(entry.path)))
     return found
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from domain.batch.states import BatchState, PauseKind
-from domain.errors import ConflictError, DatabaseUnavailableError
+from domain.errors import ConflictError, PromptoryError
 from domain.identity import short_id
 from resources.batch_inference.marks import WorkerMark
 from resources.batch_inference.stopping import Stop
@@ -70,27 +70,29 @@ class Leases:
         """Prolong all leases until cancelled, and pass on what people ask for."""
         while True:
             await self._sleep(self._lease.total_seconds() / 5)
-            if not self._held:
+            held = dict(self._held)  # one that is claimed while this looks is not missed
+            if not held:
                 continue
             try:
                 seen = await asyncio.to_thread(self._renew)
-            except DatabaseUnavailableError:
+            except PromptoryError:
                 continue  # what is written meanwhile names the claim, so that a lost lease is noticed there
-            self._pass_on(seen)
+            _pass_on(held, seen)
 
     def _renew(self) -> dict[str, tuple[int, str | None]]:
         with self._database.session() as session:
             return batches.renew(session, self.mark.text, self._clock() + self._lease)
 
-    def _pass_on(self, seen: dict[str, tuple[int, str | None]]) -> None:
-        for batch_id, held in list(self._held.items()):
-            claim, request = seen.get(batch_id, (None, None))
-            if claim != held.claim:
-                held.stop.fail(taken_over(batch_id))
-            elif request == "cancel":
-                held.stop.cancel("cancelled by a person")
-            elif request == "pause":
-                held.stop.pause(PauseKind.PERSON, "paused by a person")
+
+def _pass_on(held: dict[str, Held], seen: dict[str, tuple[int, str | None]]) -> None:
+    for batch_id, one in held.items():
+        claim, request = seen.get(batch_id, (None, None))
+        if claim != one.claim:
+            one.stop.fail(taken_over(batch_id))
+        elif request == "cancel":
+            one.stop.cancel("cancelled by a person")
+        elif request == "pause":
+            one.stop.pause(PauseKind.PERSON, "paused by a person")
 
 
 def is_free(record: BatchRecord, now: datetime) -> bool:

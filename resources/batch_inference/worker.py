@@ -76,6 +76,7 @@ class BatchWorker:
         self._time = timing
         self._stops: dict[str, Stop] = {}
         self._counting: dict[str, Counting] = {}
+        self._prompts: dict[tuple[str, str], PromptVersion] = {}
         self._interrupted: str | None = None
 
     def interrupt(self, reason: str) -> None:
@@ -152,9 +153,10 @@ class BatchWorker:
         active_s = batch.active_s + self._time.monotonic() - began
         if stop.reason is not None:
             return await asyncio.to_thread(self._let_go, prepared.batch, stop.reason, active_s)
-        if await asyncio.to_thread(prepared.chunks.with_others):
+        if prepared.chunks.submitted:
             return await asyncio.to_thread(self._wait, prepared.batch, active_s)
-        await self._llm.flush()  # so that the ledger can name the calls that were paid for twice
+        if batch.claim > 1:
+            await self._llm.flush()  # so that the ledger can name the calls that were paid for twice
         return await asyncio.to_thread(
             finish_batch, self._database, self._root, prepared.batch, active_s, self._time.clock()
         )
@@ -171,17 +173,25 @@ class BatchWorker:
     def _prepare(self, batch: BatchRecord) -> Prepared:
         """Pin the prompt where that has not been done, and count what stands already."""
         with self._database.session() as session:
-            task = stored_tasks.get_task(session, batch.task).task
             version_id = batch.prompt_version_id or _production(session, batch.task)
-            prompt = prompt_versions.get(session, batch.task, version_id).prompt
+            prompt = self._prompt(session, batch.task, version_id)
+            keep = batch.settings.keep_inputs
+            kept = stored_tasks.get_task(session, batch.task).task.dataset.inputs if keep else ()
             if batch.prompt_version_id is None:
                 batches.change_claimed(session, batch.id, batch.claim, prompt_version_id=version_id)
                 batch = replace(batch, prompt_version_id=version_id)
             done = batch_chunks.counts(session, batch.id).finished_rows
-        chunks = Chunks(self._database, self._root, batch, task, prompt)
+        chunks = Chunks(self._database, self._root, batch, prompt, kept)
         if batch.claim > 1:
             chunks.mark_interrupted(OPEN_CHUNKS + 1)
         return Prepared(batch, prompt, chunks, Counting(batch.id, batch.task, batch.rows, done))
+
+    def _prompt(self, session: Session, task: str, version_id: str) -> PromptVersion:
+        """Read once: thousands of small files have one prompt."""
+        key = (task, version_id)
+        if key not in self._prompts:
+            self._prompts[key] = prompt_versions.get(session, task, version_id).prompt
+        return self._prompts[key]
 
     def _let_go(self, batch: BatchRecord, reason: StopReason, active_s: float) -> BatchRecord:
         """Leave the batch to whoever comes next.

@@ -80,6 +80,7 @@ class Floor:
     database: Database
     server: OpenAIServer
     task: Task
+    ledger_url: str
     options: BatchOptions = field(default_factory=lambda: BatchOptions(key="crate", concurrency=8, chunk_rows=10))
 
     _asked: threading.Event = field(default_factory=threading.Event)
@@ -96,10 +97,6 @@ class Floor:
     @property
     def root(self) -> UPath:
         return UPath(self.folder / "storage")
-
-    @property
-    def ledger_url(self) -> str:
-        return f"sqlite:///{self.folder / 'promptory.db'}"
 
     def settings(self, **more: Any) -> CoreSettings:
         return CoreSettings.parse(
@@ -188,8 +185,9 @@ def upgraded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def floor(tmp_path: Path, server: OpenAIServer, upgraded_file: Path) -> Iterator[Floor]:
     """A floor whose task is in production."""
     shutil.copyfile(upgraded_file, tmp_path / "promptory.db")
-    database = open_database(f"sqlite:///{tmp_path / 'promptory.db'}")
-    made = Floor(tmp_path, database, server, task_of())
+    url = f"sqlite:///{tmp_path / 'promptory.db'}"
+    database = open_database(url)
+    made = Floor(tmp_path, database, server, task_of(), url)
     made.promote()
     yield made
     database.dispose()

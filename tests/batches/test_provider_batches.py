@@ -22,6 +22,7 @@ from resources.batch_inference.provider_batches import by_hand
 from resources.batch_inference.provider_batches.desk import JobDesk
 from resources.batch_inference.provider_batches.polling import poll
 from resources.batch_inference.worker import WorkerTime
+from resources.database import schema
 from resources.database.repositories import batches, provider_jobs, spending
 from resources.database.session import open_database
 from resources.database.tables import AttemptRow
@@ -42,7 +43,7 @@ def hall(tmp_path: Path, provider: OpenAIBatchServer, upgraded_file: Path) -> It
     """A floor whose provider has a batch API."""
     shutil.copyfile(upgraded_file, tmp_path / "promptory.db")
     database = open_database(f"sqlite:///{tmp_path / 'promptory.db'}")
-    made = Floor(tmp_path, database, provider, task_of())
+    made = Floor(tmp_path, database, provider, task_of(), f"sqlite:///{tmp_path / 'promptory.db'}")
     made.promote()
     yield made
     database.dispose()
@@ -341,3 +342,27 @@ def test_a_key_that_is_refused_costs_nothing(hall: Floor, provider: OpenAIBatchS
     done, _ = run_to_the_end(hall, batch.id)
     assert done.state == "done"
     assert provider.asked_in_jobs() == 5
+
+
+def test_on_postgresql_and_redis_too(tmp_path: Path, provider: OpenAIBatchServer, postgres_url: str, redis_url: str):
+    database = open_database(postgres_url)
+    schema.upgrade(database)
+    floor = Floor(tmp_path, database, provider, task_of(), postgres_url)
+    floor.promote()
+    provider.plans = lambda number: JobPlan(end="expired", answered=9) if number == 0 else JobPlan()
+    batch = add(floor, 30)
+    shared = {"state": redis_url, "budgets": {"task:crates": "1"}}
+    assert floor.run(batch.id, floor.settings(**shared)).state == "waiting"
+
+    async def scope():
+        async with open_client(floor.settings(**shared)) as client:
+            return next(one for one in await client.budgets() if one.scope == "task:crates")
+
+    held = asyncio.run(scope())
+    assert held.reserved_nano_usd == sum(job.reserve_nano_usd for job in jobs_of(floor, batch.id)) > 0
+    done, _ = run_to_the_end(floor, batch.id, **shared)
+    after = asyncio.run(scope())
+    database.dispose()
+    assert done.state == "done"
+    assert len(floor.asked()) == 11
+    assert (after.reserved_nano_usd, after.settled_nano_usd) == (0, provider.invoice_nano_usd())

@@ -87,7 +87,7 @@ def hall_at(folder: Path, upgraded: Path, delay_s: float) -> Iterator[tuple[Floo
         lambda body: label_of(number_in(body)), TARIFFS, plans=lambda number: PLANS[number % len(PLANS)]
     ) as server:
         server.delay_s = delay_s
-        made = Floor(folder, database, server, task_of())
+        made = Floor(folder, database, server, task_of(), f"sqlite:///{folder / 'promptory.db'}")
         made.promote()
         yield made, server
     database.dispose()

@@ -52,7 +52,8 @@ def vertex() -> Iterator[VertexBatchServer]:
 def hall(tmp_path: Path, vertex: VertexBatchServer, upgraded_file: Path) -> Iterator[VertexFloor]:
     shutil.copyfile(upgraded_file, tmp_path / "promptory.db")
     database = open_database(f"sqlite:///{tmp_path / 'promptory.db'}")
-    made = VertexFloor(tmp_path, database, vertex, task_of(MODEL))  # type: ignore[arg-type]
+    url = f"sqlite:///{tmp_path / 'promptory.db'}"
+    made = VertexFloor(tmp_path, database, vertex, task_of(MODEL), url)  # type: ignore[arg-type]
     made.vertex = vertex
     made.promote()
     yield made
