@@ -119,6 +119,10 @@ def run(
     task: Annotated[
         str | None, typer.Option(metavar="TASK", help="Everything of this task that may go on, new files included.")
     ] = None,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Stay, and look at a provider's batch job again and again until it has ended."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run batches here and now, showing rate, time left and dollars.
@@ -129,7 +133,7 @@ def run(
     """
     from orchestration.cli.views.batch_running import ran
 
-    raise typer.Exit(ran(tuple(batches or ()), task, as_json))
+    raise typer.Exit(ran(tuple(batches or ()), task, wait, as_json))
 
 
 @app.command(epilog="Example: promptory batch adopt 3f9a01c2 51be0c9d --provider-job batch_67a1")

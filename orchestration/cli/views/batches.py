@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 from upath import UPath
 
-from domain.batch.states import RowStatus
+from domain.batch.states import BatchState, RowStatus
 from domain.identity import short_id
 from orchestration.cli.figures import dollars, usd
 from orchestration.cli.opening import current_database
@@ -123,6 +123,9 @@ def show_view(console: Console, view: BatchView) -> None:
     if view.is_stalled:
         state = Text("running, but its worker is gone: run it, and it goes on", style="red")
     seen: dict[str, object] = {"batch": record.id, "task": record.task, "state": state}
+    if record.state == BatchState.WAITING:
+        look = f"promptory batch run {short_id(record.id)}"
+        seen["waits for"] = f"the provider; the sensor provider_batches looks, or you: {look}"
     if record.reason:
         seen["reason"] = record.reason
     if record.resume_at:
