@@ -96,7 +96,6 @@ def batch_price(price: ModelPrice) -> ModelPrice:
     return ModelPrice(
         **_scaled(price, factor),
         long_context=tier and LongContextTier(above_input_tokens=tier.above_input_tokens, **_scaled(tier, factor)),
-        batch_factor=factor,
         source=f"{price.source}; batch API at {factor} of it",
         as_of=price.as_of,
     )

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 import threading
 import time
 import traceback
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ from resources.llm.state.sqlite import SqliteStateStore
 
 MOST_ROUNDS = 200
 GRACE_S = 0.3
+NUMBERS = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
@@ -38,47 +41,57 @@ class Plan:
     """One worker.
 
     Attributes:
-        die_at: kill itself at the n-th moment before or after a durable write or a request to the provider; 0: never.
+        die_at: kill itself at this moment, before or after a durable write or a request to the provider; empty: never.
+        die_nth: when the moment comes for the n-th time.
         die_after_s: kill itself so many seconds after the start; 0: never.
     """
 
     folder: str
     batch_id: str
     settings: dict[str, Any]
-    die_at: int = 0
+    die_at: str = ""
+    die_nth: int = 1
     die_after_s: float = 0.0
 
 
 class Moments:
-    """Counts what is durable or leaves the process, before and after."""
+    """Names and counts what is durable or leaves the process, before and after."""
 
-    def __init__(self, die_at: int) -> None:
-        self.count = 0
+    def __init__(self, die_at: str, die_nth: int) -> None:
+        self.counts: Counter[str] = Counter()
         self._die_at = die_at
+        self._die_nth = die_nth
+        self._last = "start"
         self._lock = threading.Lock()
 
-    def pass_one(self) -> None:
+    def come(self, moment: str) -> None:
         with self._lock:
-            self.count += 1
-            if self.count == self._die_at:
+            self.counts[moment] += 1
+            if moment == self._die_at and self.counts[moment] == self._die_nth:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def arm(self) -> None:
-        """Put the count around commits of the database, steps of the state store and requests."""
-        for name in ("before_commit", "after_commit"):
-            event.listen(Session, name, self._commit)
-        for holder, name in ((Http1Client, "request"), (SqliteStateStore, "admit"), (SqliteStateStore, "settle")):
-            setattr(holder, name, self._around(getattr(holder, name)))
+        """Watch commits of the database, steps of the state store and requests."""
+        event.listen(Session, "before_commit", lambda session: self._commit(session, "before"))
+        event.listen(Session, "after_commit", lambda session: self._commit(session, "after"))
+        for name in ("admit", "settle"):
+            setattr(SqliteStateStore, name, self._around(getattr(SqliteStateStore, name), lambda *_, name=name: name))
+        Http1Client.request = self._around(
+            Http1Client.request, lambda _, method, path, *__: f"{method} {NUMBERS.sub('*', path.partition('?')[0])}"
+        )
 
-    def _commit(self, session: Session) -> None:
+    def _commit(self, session: Session, when: str) -> None:
+        """Commits are told apart by the step before them."""
         if not session.get_bind().get_execution_options().get(READ_ONLY):
-            self.pass_one()
+            self.come(f"{when} commit after {self._last}")
 
-    def _around(self, step: Any) -> Any:
+    def _around(self, step: Any, name: Any) -> Any:
         async def counted(*arguments: Any, **named: Any) -> Any:
-            self.pass_one()
+            step_name = name(*arguments)
+            self.come(f"before {step_name}")
             result = await step(*arguments, **named)
-            self.pass_one()
+            self.come(f"after {step_name}")
+            self._last = step_name
             return result
 
         return counted
@@ -110,14 +123,14 @@ def become(plan: Plan) -> None:
     log = os.open(str(Path(plan.folder) / "worker.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    moments = Moments(plan.die_at)
+    moments = Moments(plan.die_at, plan.die_nth)
     moments.arm()
     if plan.die_after_s:
         threading.Timer(plan.die_after_s, os.kill, (os.getpid(), signal.SIGKILL)).start()
     status = 1
     try:
         state = asyncio.run(work(plan))
-        (Path(plan.folder) / "worker.json").write_text(json.dumps({"state": state, "moments": moments.count}))
+        (Path(plan.folder) / "worker.json").write_text(json.dumps({"state": state, "moments": moments.counts}))
         status = 0
     except BaseException:
         traceback.print_exc()
