@@ -70,9 +70,12 @@ class ProviderCounts:
     failed: int
 
 
-def job_id(batch_id: str, chunk: int, round_number: int, rows: Sequence[int], tries: int) -> str:
-    """The id (32 hex digits) of a job: the same rows handed over for the `tries`-th time."""
-    return content_id([batch_id, chunk, round_number, list(rows), tries])[:32]
+def job_id(batch_id: str, claim: int, chunk: int, round_number: int, rows: Sequence[int]) -> str:
+    """The id (32 hex digits) of the job that the worker with this claim makes of these rows.
+
+    Another worker's is another one: what a worker does that stood still and lost the batch must not touch it.
+    """
+    return content_id([batch_id, claim, chunk, round_number, list(rows)])[:32]
 
 
 def call_id_of(job: str, row: int, created_at: float) -> str:

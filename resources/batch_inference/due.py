@@ -51,7 +51,9 @@ def due_tasks(database: Database, folder: UPath, tasks: Iterable[str], now: date
         due: list[DueTask] = []
         for task in sorted(tasks):
             opened = open_by_task.get(task, [])
-            if any(holds_up_the_task(record) and not may_go_on(record, now, jobs_ready) for record in opened):
+            settles = any(record.id in jobs_ready for record in opened)  # which may make room in a spent budget
+            held_up = any(holds_up_the_task(record) and not may_go_on(record, now, jobs_ready) for record in opened)
+            if held_up and not settles:
                 continue
             files = landed_files(folder, task, now.timestamp()) if task in there else []
             new = not_taken_in(files, batch_files.stamps(session, task)) if files else []

@@ -70,7 +70,7 @@ class BatchWorker:
         self._llm = llm
         self._direct = direct
         self._provider = provider
-        self._desk = provider.desk
+        self.desk = provider.desk
         self._leases = leases
         self._keeper = keeper
         self._time = timing
@@ -128,7 +128,7 @@ class BatchWorker:
         """
         for job, batch in await asyncio.to_thread(self._cancelled_jobs, task):
             with suppress(ProviderError, ConflictError, ConfigurationError):
-                await self._desk.withdraw(job, batch)
+                await self.desk.withdraw(job, batch)
 
     async def report(self, listener: ProgressListener) -> None:
         """Tell `listener` of every running batch, every second until cancelled."""

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from batches.conftest import NOW, TARIFFS, Floor, label_of, number_in, task_of, write_csv
 from servers.openai_batch_server import End, JobPlan, OpenAIBatchServer
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from domain.batch.provider_jobs import JobState
-from domain.errors import ConfigurationError, InputError
+from domain.errors import ConfigurationError, ConflictError, InputError
 from resources.batch_inference import steering
 from resources.batch_inference.drain import may_go_on
+from resources.batch_inference.due import due_tasks
 from resources.batch_inference.provider_batches import by_hand
 from resources.batch_inference.provider_batches.desk import JobDesk
 from resources.batch_inference.provider_batches.polling import poll
@@ -25,7 +26,7 @@ from resources.batch_inference.worker import WorkerTime
 from resources.database import schema
 from resources.database.repositories import batches, provider_jobs, spending
 from resources.database.session import open_database
-from resources.database.tables import AttemptRow
+from resources.database.tables import AttemptRow, ProviderJobRow
 from resources.llm import open_client
 from resources.llm.endpoints import Endpoints
 
@@ -366,3 +367,50 @@ def test_on_postgresql_and_redis_too(tmp_path: Path, provider: OpenAIBatchServer
     assert done.state == "done"
     assert len(floor.asked()) == 11
     assert (after.reserved_nano_usd, after.settled_nano_usd) == (0, provider.invoice_nano_usd())
+
+
+def test_a_worker_that_lost_its_batch_holds_nothing(hall: Floor, provider: OpenAIBatchServer):
+    batch = add(hall, 5)
+
+    async def work() -> None:
+        async with open_client(hall.settings()) as client, hall.worker() as worker:
+            desk = worker.desk
+            hold = desk.core.hold
+
+            async def taken_over(job):
+                verdict = await hold(job)
+                with hall.database.session() as session:
+                    provider_jobs.drop(session, job)
+                return verdict
+
+            desk.core.hold = taken_over
+            with pytest.raises(ConflictError):
+                await worker.run(batch.id)
+            assert {one.scope: one.reserved_nano_usd for one in await client.budgets()}["task:crates"] == 0
+
+    asyncio.run(work())
+    assert provider.log == []
+
+
+def test_a_spent_budget_does_not_keep_a_finished_job_from_being_settled(hall: Floor, provider: OpenAIBatchServer):
+    first = add(hall, 20)
+    hall.run(first.id)
+    (job,) = jobs_of(hall, first.id)
+    cap = {"task:crates": str(1.5 * job.reserve_nano_usd / 1e9)}
+    second = hall.add(write_csv(hall.folder / "b.csv", range(100, 120)), how="provider", chunk_rows=20).record
+    assert hall.run(second.id, hall.settings(budgets=cap)).pause_kind == "budget"
+    now = datetime.now(UTC)
+    assert due_tasks(hall.database, hall.root / "none", ["crates"], now) == []
+    for _ in range(4):
+        hall_now = datetime.now(UTC) + timedelta(hours=1, minutes=-1)
+        asyncio.run(_poll_once(hall, hall_now))
+    (due,) = due_tasks(hall.database, hall.root / "none", ["crates"], now)
+    assert (due.task, due.batches) == ("crates", 1)
+
+
+async def _poll_once(hall: Floor, now: datetime) -> None:
+    endpoints = Endpoints(hall.settings().endpoints, None)
+    with hall.database.session() as session:
+        session.execute(update(ProviderJobRow).values(seen_at=None, changed_at=NOW))
+    await poll(hall.database, endpoints, now)
+    await endpoints.close()

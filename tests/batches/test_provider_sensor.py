@@ -62,6 +62,7 @@ def place(
 
 
 def tick(parts: dg.Definitions, instance: dg.DagsterInstance, sensor: Any, names: tuple[str, ...]):
+    assert parts.resources is not None
     resources = {name: parts.resources[name] for name in names}
     with dg.build_sensor_context(instance=instance, definitions=parts, resources=resources) as context:
         return cast(dg.SensorResult, sensor(context))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resources.llm.state.protocol import HOLD, Admitted, Intent, Refused, Settlement, StoreConfig, Wait
+from resources.llm.state.protocol import HOLD, Admitted, Charge, Intent, Refused, Settlement, StoreConfig, Wait
 
 CONFIG = StoreConfig(caps_nano_usd={"org": 1000}, lease_s=15)
 
@@ -13,7 +13,7 @@ def hold(reserve: int = 600, name: str = "j1") -> Intent:
     return Intent(f"job-{name}", "batch:m", ("org", "task:t"), reserve, 0, f"{HOLD}{name}", "")
 
 
-def ending(name: str = "j1", cost: int = 0, charge="settled", lost: int = 0) -> Settlement:
+def ending(name: str = "j1", cost: int = 0, charge: Charge = "settled", lost: int = 0) -> Settlement:
     return Settlement(f"job-{name}", charge, cost, None, "neutral", "", also_ambiguous_nano_usd=lost)
 
 
@@ -49,7 +49,7 @@ async def test_a_hold_is_settled_once_and_leaves_no_record(store):
 
 
 @pytest.mark.parametrize("charge", ["settled", "overrun"])
-async def test_a_job_that_costs_more_than_it_held_freezes(store, charge: str):
+async def test_a_job_that_costs_more_than_it_held_freezes(store, charge: Charge):
     await store.open(CONFIG, "a", 100.0)
     await store.admit(hold(), 100.0)
     result = await store.settle(ending(cost=700, charge=charge), 200.0)

@@ -71,7 +71,7 @@ class ProviderAnswerer:
             jobs = await asyncio.to_thread(self._jobs_of_chunk, work)
             handed, rest = self._divide(work, rows, jobs)
             if handed:
-                await self._hand_over(work, handed, tries=len(jobs))
+                await self._hand_over(work, handed)
         finally:
             work.exhausted.set()
         work.rows = deque(rest)
@@ -96,7 +96,7 @@ class ProviderAnswerer:
         numbers = {row.number for row in handed}
         return handed, [row for row in free if row.number not in numbers]
 
-    async def _hand_over(self, work: ChunkWork, rows: Sequence[InputRow], tries: int) -> None:
+    async def _hand_over(self, work: ChunkWork, rows: Sequence[InputRow]) -> None:
         try:
             requests = BatchRequests(self.desk.core, work.batch, work.prompt, work.chunk.round)
             drafts, unusable = await requests.drafts(rows)
@@ -105,17 +105,17 @@ class ProviderAnswerer:
             for draft in drafts:
                 if work.stop.requested:
                     return
-                await self.desk.submit(self._job(work, draft, tries), work.batch, work.prompt)
+                await self.desk.submit(self._job(work, draft), work.batch, work.prompt)
         except UnansweredError as error:
             work.stop.pause(PauseKind.BUDGET, error.problem)
         except (ProviderError, ConfigurationError) as error:
             stop_for(error, work.stop)
 
-    def _job(self, work: ChunkWork, draft: JobDraft, tries: int) -> ProviderJob:
+    def _job(self, work: ChunkWork, draft: JobDraft) -> ProviderJob:
         batch, chunk, now = work.batch, work.chunk, self._clock()
         rows = [reserve.row for reserve in draft.reserves]
         return ProviderJob(
-            id=job_id(batch.id, chunk.chunk, chunk.round, rows, tries),
+            id=job_id(batch.id, batch.claim, chunk.chunk, chunk.round, rows),
             batch_id=batch.id,
             task=batch.task,
             chunk=chunk.chunk,

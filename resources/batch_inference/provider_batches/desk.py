@@ -10,7 +10,7 @@ from typing import Any
 from upath import UPath
 
 from domain.batch.provider_jobs import GRACE_S, JobState, call_id_of
-from domain.errors import ConfigurationError, ProviderError, UnansweredError
+from domain.errors import ConfigurationError, ConflictError, ProviderError, UnansweredError
 from domain.prompt import PromptVersion
 from resources.batch_inference.outcome_text import encode
 from resources.batch_inference.provider_batches.requests import BatchRequests
@@ -57,6 +57,7 @@ class JobDesk:
         """Write a new job down, reserve its worst case, upload it and have the provider create it.
 
         Raises:
+            ConflictError: another worker has the batch.
             UnansweredError: a budget has no room for it; nothing is left of it.
             ProviderError: the provider refused, or did not answer; the next one who has the batch leads it on.
             StateUnavailableError, DatabaseUnavailableError: likewise.
@@ -67,7 +68,12 @@ class JobDesk:
             await self._write(lambda session: provider_jobs.drop(session, job))
             detail = verdict.detail if isinstance(verdict, Refused) else _held_by_others(job)
             raise UnansweredError(detail, reason=BUDGET_EXHAUSTED)
-        return await self._send(await self._move(job, JobState.HELD), batch, prompt, began_before=False)
+        try:
+            held = await self._move(job, JobState.HELD)
+        except ConflictError:
+            await self.core.release(job, "free", 0)  # another worker has the batch, and has dropped what was planned
+            raise
+        return await self._send(held, batch, prompt, began_before=False)
 
     async def lead_on(self, job: ProviderJob, batch: BatchRecord, prompt: PromptVersion) -> ProviderJob | None:
         """The job after everything that can be done about it now; None where nothing was sent, so it is forgotten.
@@ -115,7 +121,10 @@ class JobDesk:
     async def look_at(self, job: ProviderJob) -> ProviderJob:
         """Ask the provider how far a submitted job is."""
         statuses = await self._api(job).statuses([str(job.provider_id)])
-        return await asyncio.to_thread(note_status, self._database, job, statuses, self._clock())
+        try:
+            return await asyncio.to_thread(note_status, self._database, job, statuses, self._clock())
+        except ConflictError:
+            return await asyncio.to_thread(self._read, job)  # the sensor saw it at the same moment
 
     async def write_off(self, job: ProviderJob, batch: BatchRecord) -> ProviderJob:
         """Give a quarantined job up: every request keeps its charge as ambiguous, and its row may be asked again.
@@ -236,6 +245,10 @@ class JobDesk:
     async def _forget(self, job: ProviderJob) -> None:
         await self.core.release(job, "free", 0)
         await self._write(lambda session: provider_jobs.drop(session, job))
+
+    def _read(self, job: ProviderJob) -> ProviderJob:
+        with self._database.session(read_only=True) as session:
+            return provider_jobs.get(session, job.batch_id, job.id)
 
     def _lineage(self, prompt: PromptVersion) -> JobLineage:
         return JobLineage(prompt.id, prompt.steps[-1].name, self._run_id)

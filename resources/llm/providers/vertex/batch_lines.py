@@ -105,7 +105,7 @@ def _result(custom_id: str, told: Mapping[str, Any], bound: TokenBounds) -> Line
         fault = next((fault for text, fault in _FAULTS if text in str(status).lower()[:200]), FaultClass.SERVER)
         return LineResult(custom_id, error=ProviderError("the row was refused by batch prediction", fault=fault))
     try:
-        message = GenerateContentResponse.from_json(orjson.dumps(response).decode(), ignore_unknown_fields=True)
+        message: Any = GenerateContentResponse.from_json(orjson.dumps(response).decode(), ignore_unknown_fields=True)
         answer = parse_answer(message, bound.input_tokens, bound.output_tokens)
     except ParseError:
         malformed = ProviderError("the answer is no response of the model", fault=FaultClass.MALFORMED)

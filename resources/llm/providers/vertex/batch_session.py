@@ -36,6 +36,7 @@ MOST_SINGLE_LOOKS = 3
 TIMEOUT_S = 60.0
 TRANSFER_TIMEOUT_S = 600.0
 _ONCE: dict[str, Any] = {"retry": None, "timeout": TIMEOUT_S}
+_TRANSFER: dict[str, Any] = {"retry": None, "timeout": TRANSFER_TIMEOUT_S}
 
 
 def open_batch_session(target: Target, options: VertexOptions, credentials: Credentials | None) -> BatchSession:
@@ -60,7 +61,9 @@ def open_batch_session(target: Target, options: VertexOptions, credentials: Cred
             mend="set project; these credentials do not name one.",
         )
     jobs = JobServiceClient(credentials=credentials, transport="rest", client_options=ClientOptions(api_endpoint=url))
-    place = {} if options.storage_url is None else {"client_options": ClientOptions(api_endpoint=options.storage_url)}
+    place: dict[str, Any] = (
+        {} if options.storage_url is None else {"client_options": ClientOptions(api_endpoint=options.storage_url)}
+    )
     files = storage.Client(project=project, credentials=credentials, **place)
     return BatchSession(jobs, files, project, target.location)
 
@@ -77,7 +80,7 @@ class BatchSession:
     def write(self, file: str, data: bytes) -> None:
         """Store `data` at a gs:// URL."""
         blob = storage.Blob.from_uri(file, client=self._files)
-        blob.upload_from_string(data, content_type="application/jsonl", timeout=TRANSFER_TIMEOUT_S, retry=None)
+        blob.upload_from_string(data, content_type="application/jsonl", **_TRANSFER)
 
     def exists(self, file: str) -> bool:
         """Whether something is stored there."""
@@ -85,11 +88,12 @@ class BatchSession:
 
     def read_all(self, folder: str) -> list[bytes]:
         """The files of predictions below a gs:// URL."""
-        return [
-            blob.download_as_bytes(timeout=TRANSFER_TIMEOUT_S, retry=None)
-            for blob in self._below(folder)
-            if blob.name.endswith(".jsonl") and "predictions" in blob.name.rpartition("/")[2]
-        ]
+        found: list[bytes] = []
+        for blob in self._below(folder):
+            name = str(blob.name).rpartition("/")[2]
+            if name.endswith(".jsonl") and "predictions" in name:
+                found.append(blob.download_as_bytes(**_TRANSFER))
+        return found
 
     def remove_all(self, folder: str) -> None:
         """Delete everything below a gs:// URL."""
