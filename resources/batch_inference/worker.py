@@ -105,6 +105,8 @@ class BatchWorker:
         batch = await asyncio.to_thread(self._leases.take, record.id, stop)
         began = self._time.monotonic()
         self._stops[batch.id] = stop
+        if self._interrupted is not None:  # while it was claimed
+            stop.pause(PauseKind.INTERRUPTED, self._interrupted)
         try:
             return await self._run_claimed(batch, stop, began)
         except ConflictError:

@@ -11,6 +11,9 @@ from sqlalchemy.orm import Session
 
 from resources.database.repositories import (
     answers,
+    batch_calls,
+    batch_chunks,
+    batches,
     call_references,
     interactions,
     journal,
@@ -30,6 +33,8 @@ UNTIL = SINCE + timedelta(days=1)
 
 HEX_ID = "abcdef00" * 4  # call number 18
 BIG_TABLES = ("calls", "attempts", "answers", "judgements", "optimization_journal", "interactions", "outcomes")
+BIG_TABLES += ("batches", "batch_chunks", "batch_answers")
+CHUNK = batch_chunks.ChunkRecord("batch-7", 17, 101, 100, "open", 0)
 
 QUERIES: dict[str, Callable[[Session], object]] = {
     "a call": lambda session: ledger.find_call(session, "call-17"),
@@ -54,6 +59,15 @@ QUERIES: dict[str, Callable[[Session], object]] = {
     "answers": lambda session: answers.get_many(session, "prompt-3", [f"input-{n}" for n in range(300)]),
     "judgements": lambda session: judgements.get_many(session, "judge-3", [f"subject-{n}" for n in range(300)], 2),
     "the journal": lambda session: journal.load_all(session, "run-17"),
+    "the calls of a batch's rows": lambda session: batch_calls.calls_of_rows(
+        session, "batch-7", [f"row-{n}" for n in range(7, 997, 10)]
+    ),
+    "the answers of a chunk": lambda session: batch_chunks.answers_of(session, CHUNK),
+    "a batch's chunks": lambda session: batch_chunks.list_chunks(session, "batch-7"),
+    "how far a batch is": lambda session: batch_chunks.counts(session, "batch-7"),
+    "a batch by the beginning of its id": lambda session: batches.get(session, HEX_ID[:8]),
+    "a task's open batches": lambda session: batches.open_batches(session, "task-7"),
+    "a task's newest batches": lambda session: batches.list_batches(session, task="task-7", limit=20),
     "a journal entry": lambda session: journal.find(session, "run-17", "key-17"),
 }
 
@@ -65,14 +79,15 @@ def grown(database: Database) -> Database:
     seconds = f"i * {DAYS * 86400 // ROWS}"
     if database.is_sqlite:
         time = f"strftime('%Y-%m-%d %H:%M:%S.000000', {int(FIRST_DAY.timestamp())} + {seconds}, 'unixepoch')"
-        no, json = "0", "'[1]'"
+        no, json, blob = "0", "'[1]'", "x''"
     else:
         time = f"to_timestamp({int(FIRST_DAY.timestamp())} + {seconds})"
-        no, json = "false", "'[1]'::json"
+        no, json, blob = "false", "'[1]'::json", "''::bytea"
     selections = {
         "calls": f"CASE WHEN i = 18 THEN '{HEX_ID}' ELSE 'call-' || i END, NULL, 'serve', "
         "'task-' || (i % 10), 'prompt-' || (i % 10), NULL, NULL, "
-        "'row-' || (i % 1000), 'run-' || (i % 1000), NULL, 'experiment-' || (i % 1000), NULL, 'm', 'm', 'ok', NULL, "
+        "'row-' || (i % 1000), 'run-' || (i % 1000), 'batch-' || (i % 10), 'experiment-' || (i % 1000), NULL, "
+        "'m', 'm', 'ok', NULL, "
         f"{no}, 1, 1, 1, 1, 0.1, {time}, {time}",
         "attempts": "'attempt-' || i, 'call-' || i, 1, 'm', "
         "CASE WHEN i % 100 = 0 THEN 'ambiguous' ELSE 'settled' END, "
@@ -84,6 +99,11 @@ def grown(database: Database) -> Database:
         "interactions": "'experiment-' || (i % 10), 'interaction-' || i, 'unit-' || i, 'control', 'prompt-1', "
         f"'call-' || i, 1, 0.1, NULL, {time}, 'live'",
         "outcomes": f"'experiment-' || (i % 10), 'unit:unit-' || i, 'unit-' || i, NULL, 1, {time}, {time}, 'live'",
+        "batches": f"CASE WHEN i = 18 THEN '{HEX_ID}' ELSE 'batch-' || i END, 'task-' || (i % 10), "
+        f"CASE WHEN i % 97 = 0 THEN 'paused' ELSE 'done' END, NULL, NULL, NULL, NULL, {json}, {json}, 'rows', 0, NULL, "
+        f"1, 0, 1, NULL, NULL, 0, NULL, NULL, 0, {json}, NULL, {time}, NULL, NULL",
+        "batch_chunks": "'batch-' || (i % 10), i, i, 1, 'done', 1, 0, 'part', 1, 0, 0, 0, 0, 1, 1, 1",
+        "batch_answers": f"'batch-' || (i % 10), i, {blob}",
         "optimization_journal": f"'run-' || (i % 1000), 'key-' || i, {json}, {time}",
     }
     with database.session() as session:

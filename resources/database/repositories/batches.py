@@ -178,7 +178,8 @@ def require_claims(session: Session, claims: Mapping[str, int]) -> None:
     Raises:
         ConflictError: another worker has taken one over.
     """
-    query = select(BatchRow.id, BatchRow.claim).where(BatchRow.id.in_(claims)).with_for_update(read=True)
+    query = select(BatchRow.id, BatchRow.claim).where(BatchRow.id.in_(claims)).order_by(BatchRow.id)
+    query = query.with_for_update(read=True)
     held: dict[str, int] = {row.id: row.claim for row in session.execute(query)}
     for batch_id, claim in claims.items():
         if held.get(batch_id) != claim:
@@ -187,6 +188,9 @@ def require_claims(session: Session, claims: Mapping[str, int]) -> None:
 
 def renew(session: Session, worker: str, lease_until: datetime) -> dict[str, tuple[int, str | None]]:
     """Prolong the worker's leases; by batch, its claim and what a person asks of it."""
+    # Locked in the order in which `require_claims` locks them: else the two could wait for each other.
+    mine = select(BatchRow.id).where(BatchRow.worker == worker).order_by(BatchRow.id).with_for_update()
+    session.execute(mine).all()
     session.execute(update(BatchRow).where(BatchRow.worker == worker).values(lease_until=lease_until))
     rows = session.execute(select(BatchRow.id, BatchRow.claim, BatchRow.request).where(BatchRow.worker == worker))
     return {row.id: (row.claim, row.request) for row in rows}
