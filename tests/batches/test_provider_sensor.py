@@ -19,6 +19,7 @@ from assets.batch_inference.batch_predictions import batch_predictions
 from domain.task import Task
 from jobs.predict_batches import predict_batches
 from orchestration.cli import app
+from orchestration.cli.views import batch_running
 from orchestration.task_resources import build_task_resources
 from resources.database.repositories import batches, prompt_versions, provider_jobs, tasks
 from resources.evaluation.steering import promote_by_hand
@@ -130,3 +131,24 @@ def test_the_command_tells_where_there_is_no_batch_api(place: Workplace):
     told = CliRunner().invoke(app, ["batch", "add", TASK, "in.csv", "--how", "provider"])
     assert told.exit_code == 2
     assert "no batch API" in told.stderr
+
+
+def test_a_person_without_dagster_can_wait(
+    place: Workplace, provider: OpenAIBatchServer, monkeypatch: pytest.MonkeyPatch
+):
+    waited: list[int] = []
+
+    async def second() -> None:
+        waited.append(len(provider.log))
+
+    monkeypatch.setattr(batch_running, "_second", second)
+    (place.root / "in.csv").write_text("text\nMy first crate\nMy second crate\n")
+    batch = command("batch", "add", TASK, "in.csv", "--run")["batches"][0]["batch"]
+    (job,) = command("batch", "show", batch)["provider_jobs"]
+    for refused in (("adopt", batch, job["job"], "--provider-job", "x"), ("write-off", batch, job["job"])):
+        told = CliRunner().invoke(app, ["batch", *refused])
+        assert told.exit_code == 2
+        assert "not put aside" in told.stderr
+    ran = command("batch", "run", batch, "--wait")["batches"][0]
+    assert ran["state"] == "done"
+    assert len(set(waited)) == len(waited) >= 2

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from math import ceil
 from typing import TypeVar
 
 from rich.console import Console
@@ -73,12 +73,15 @@ def run_batches(
 async def _run_one(worker: BatchWorker, record: BatchRecord, wait: bool) -> BatchRecord:
     ran = await worker.run(record.id)
     while wait and ran.state == BatchState.WAITING and worker.interrupted is None:
-        looked_at = time.monotonic() + ran.settings.poll_s
-        # In short steps: Ctrl-C is to be heard soon.
-        while time.monotonic() < looked_at and worker.interrupted is None:  # noqa: ASYNC110 - it is told of no event
-            await asyncio.sleep(1.0)
+        for _ in range(ceil(ran.settings.poll_s)):
+            if worker.interrupted is None:  # Ctrl-C is to be heard soon
+                await _second()
         ran = await worker.run(record.id)
     return ran
+
+
+async def _second() -> None:
+    await asyncio.sleep(1.0)
 
 
 def _drain(environment: Environment, database: Database, task_name: str, as_json: bool) -> Drained:
