@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -108,7 +108,9 @@ def moments_of_a_run(folder: Path, upgraded: Path, workers: Workers) -> dict[str
         return json.loads((folder / "worker.json").read_text())["moments"]
 
 
-def test_killed_anywhere_nothing_is_lost_or_paid_twice(tmp_path: Path, upgraded_file: Path, workers: Workers):
+def test_killed_anywhere_nothing_is_lost_or_paid_twice(
+    tmp_path: Path, upgraded_file: Path, workers: Workers, record_property: Callable[[str, object], None]
+):
     moments = moments_of_a_run(tmp_path / "first", upgraded_file, workers)
     chance = random.Random(KILLS)
     deaths = [*_at_moments(moments, chance)]
@@ -120,6 +122,8 @@ def test_killed_anywhere_nothing_is_lost_or_paid_twice(tmp_path: Path, upgraded_
         with hall_at(folder, upgraded_file, 0.01) as (hall, server):
             died += _killed_batch(hall, server, workers, deaths[number : number + KILLS_PER_BATCH])
         shutil.rmtree(folder)
+    record_property("killed", died)
+    record_property("moments", len(moments))
     assert died >= KILLS // 2, f"only {died} of {KILLS} kills came in time"
 
 
