@@ -21,7 +21,7 @@ OWN_STEPS = (*DATABASE_STEPS, *FILE_STEPS)
 OWN_POINTS = tuple(f"{step}:{moment}" for step in OWN_STEPS for moment in MOMENTS)
 # Steps a batch makes a few times only; the others happen with every row.
 SELDOM = {"take_in": 1, "claim": 1, "prepare": 1, "snapshot": 1, "dead_letter": 1, "manifest": 1, "finish_batch": 1}
-SELDOM |= {"part": 4, "finish_chunk": 4}
+SELDOM |= {"part": 4, "finish_chunk": 4, "keep": 15}
 
 
 def arm(countdown: Countdown, state_url: str, ledger: Path) -> None:

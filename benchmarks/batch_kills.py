@@ -186,8 +186,9 @@ def _tail(folder: Path) -> str:
 def plan(kills: int, seed: int) -> list[list[str]]:
     """The points of each session: first every durable write, in an order of chance, then any time."""
     chance = random.Random(seed)
-    every = [*OWN_POINTS, *(point for point in POINTS if not point.startswith(SELDOM_REACHED))]
-    chance.shuffle(every)
+    own = chance.sample(OWN_POINTS, len(OWN_POINTS))
+    core = [point for point in POINTS if not point.startswith(SELDOM_REACHED)]
+    every = [*own, *chance.sample(core, len(core))]
     # Half of a few kills are uniform in time; of many, all that the points leave.
     at_points = every[: max(kills // 2, min(len(every), kills - len(every)))]
     points = [*at_points, *[AT_RANDOM] * (kills - len(at_points))]
