@@ -29,6 +29,7 @@ from resources.database.engine import READ_ONLY
 from resources.database.session import open_database
 from resources.llm import CoreSettings, open_client
 from resources.llm.providers.http1_client import Http1Client
+from resources.llm.state.redis import RedisStateStore
 from resources.llm.state.sqlite import SqliteStateStore
 
 MOST_ROUNDS = 200
@@ -74,8 +75,9 @@ class Moments:
         """Watch commits of the database, steps of the state store and requests."""
         event.listen(Session, "before_commit", lambda session: self._commit(session, "before"))
         event.listen(Session, "after_commit", lambda session: self._commit(session, "after"))
-        for name in ("admit", "settle"):
-            setattr(SqliteStateStore, name, self._around(getattr(SqliteStateStore, name), lambda *_, name=name: name))
+        for store in (SqliteStateStore, RedisStateStore):
+            for name in ("admit", "settle"):
+                setattr(store, name, self._around(getattr(store, name), lambda *_, name=name: name))
         Http1Client.request = self._around(
             Http1Client.request, lambda _, method, path, *__: f"{method} {NUMBERS.sub('*', path.partition('?')[0])}"
         )
@@ -100,7 +102,7 @@ class Moments:
 async def work(plan: Plan) -> str:
     """Run the batch until it no longer waits for its provider; its state then."""
     folder = Path(plan.folder)
-    database = open_database(f"sqlite:///{folder / 'promptory.db'}")
+    database = open_database(plan.settings["ledger"])
     try:
         for _ in range(MOST_ROUNDS):
             async with (

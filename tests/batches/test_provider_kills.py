@@ -24,17 +24,19 @@ import pytest
 from batches.conftest import TARIFFS, Floor, label_of, number_in, task_of, write_csv
 from batches.provider_worker import Plan
 from servers.openai_batch_server import JobPlan, OpenAIBatchServer
+from servers.valkey import shared_valkey
 from sqlalchemy import select
 
 from resources.batch_inference.steering import look_at
+from resources.database import schema
 from resources.database.repositories import provider_jobs
 from resources.database.session import open_database
 from resources.database.tables import AttemptRow
-from resources.llm import open_client
+from resources.llm import CoreSettings, open_client
 
 ROWS = 44
 CHUNK_ROWS = 12
-KILLS = int(os.environ.get("PROMPTORY_KILLS", "6"))
+KILLS = int(os.environ.get("PROMPTORY_KILLS", "4"))
 KILLS_PER_BATCH = 4
 LONGEST_S = 1.5
 DANGEROUS = ("after POST /batches", "before commit after POST /batches")
@@ -78,40 +80,76 @@ def workers() -> Iterator[Workers]:
         process.stdin.close()
 
 
+class Hall(Floor):
+    """A floor on stores of its own."""
+
+    state: str = ""
+
+    def settings(self, **more: Any) -> CoreSettings:
+        budgets = {"day": "1", "task:crates": "1"}
+        return super().settings(**{"state": self.state, "lease_s": 2.0, "budgets": budgets, **more})
+
+
+Stores = Callable[[Path], tuple[str, str]]
+
+
+@pytest.fixture(params=["sqlite", "servers"])
+def stores(request: pytest.FixtureRequest, upgraded_file: Path) -> Stores:
+    """Makes an upgraded database and an empty state store: files, or PostgreSQL and Redis."""
+    if request.param == "sqlite":
+
+        def files(folder: Path) -> tuple[str, str]:
+            shutil.copyfile(upgraded_file, folder / "promptory.db")
+            return f"sqlite:///{folder / 'promptory.db'}", f"sqlite:///{folder / 'state.db'}"
+
+        return files
+    server = request.getfixturevalue("postgres_server")
+
+    def servers(_folder: Path) -> tuple[str, str]:
+        url = server.url(server.create())
+        database = open_database(url)
+        schema.upgrade(database)
+        database.dispose()
+        return url, shared_valkey().url()
+
+    return servers
+
+
 @contextmanager
-def hall_at(folder: Path, upgraded: Path, delay_s: float) -> Iterator[tuple[Floor, OpenAIBatchServer]]:
+def hall_at(folder: Path, stores: Stores, delay_s: float) -> Iterator[tuple[Hall, OpenAIBatchServer]]:
     """A task in production, its provider, and nothing answered yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(upgraded, folder / "promptory.db")
-    database = open_database(f"sqlite:///{folder / 'promptory.db'}")
+    url, state = stores(folder)
+    database = open_database(url)
     with OpenAIBatchServer(
         lambda body: label_of(number_in(body)), TARIFFS, plans=lambda number: PLANS[number % len(PLANS)]
     ) as server:
         server.delay_s = delay_s
-        made = Floor(folder, database, server, task_of(), f"sqlite:///{folder / 'promptory.db'}")
+        made = Hall(folder, database, server, task_of(), url)
+        made.state = state
         made.promote()
         yield made, server
     database.dispose()
 
 
-def settings_of(hall: Floor) -> dict[str, Any]:
-    plain = hall.settings(lease_s=2.0, budgets={"day": "1", "task:crates": "1"}).model_dump(mode="json")
+def settings_of(hall: Hall) -> dict[str, Any]:
+    plain = hall.settings().model_dump(mode="json")
     plain["endpoints"] = {"openai": hall.server.endpoint}
     return plain
 
 
-def moments_of_a_run(folder: Path, upgraded: Path, workers: Workers) -> dict[str, int]:
+def moments_of_a_run(folder: Path, stores: Stores, workers: Workers) -> dict[str, int]:
     """What is durable and what is sent in an undisturbed run, each before and after, with how often."""
-    with hall_at(folder, upgraded, 0.0) as (hall, _):
+    with hall_at(folder, stores, 0.0) as (hall, _):
         batch = hall.add(write_csv(folder / "in.csv", range(ROWS)), how="provider", chunk_rows=CHUNK_ROWS).record
         assert workers.run(Plan(str(folder), batch.id, settings_of(hall))) == 0, (folder / "worker.log").read_text()
         return json.loads((folder / "worker.json").read_text())["moments"]
 
 
 def test_killed_anywhere_nothing_is_lost_or_paid_twice(
-    tmp_path: Path, upgraded_file: Path, workers: Workers, record_property: Callable[[str, object], None]
+    tmp_path: Path, stores: Stores, workers: Workers, record_property: Callable[[str, object], None]
 ):
-    moments = moments_of_a_run(tmp_path / "first", upgraded_file, workers)
+    moments = moments_of_a_run(tmp_path / "first", stores, workers)
     chance = random.Random(KILLS)
     deaths = [*_at_moments(moments, chance)]
     deaths += [{"die_after_s": chance.uniform(0.05, LONGEST_S)} for _ in range(KILLS - len(deaths))]
@@ -119,7 +157,7 @@ def test_killed_anywhere_nothing_is_lost_or_paid_twice(
     died = 0
     for number in range(0, len(deaths), KILLS_PER_BATCH):
         folder = tmp_path / f"batch-{number}"
-        with hall_at(folder, upgraded_file, 0.01) as (hall, server):
+        with hall_at(folder, stores, 0.01) as (hall, server):
             died += _killed_batch(hall, server, workers, deaths[number : number + KILLS_PER_BATCH])
         shutil.rmtree(folder)
     record_property("killed", died)
@@ -137,7 +175,7 @@ def _at_moments(moments: dict[str, int], chance: random.Random) -> Iterator[dict
         yield {"die_at": name, "die_nth": 1 + (place // len(names)) % moments[name]}
 
 
-def _killed_batch(hall: Floor, server: OpenAIBatchServer, workers: Workers, deaths: list[dict[str, Any]]) -> int:
+def _killed_batch(hall: Hall, server: OpenAIBatchServer, workers: Workers, deaths: list[dict[str, Any]]) -> int:
     batch = hall.add(write_csv(hall.folder / "in.csv", range(ROWS)), how="provider", chunk_rows=CHUNK_ROWS).record
     settings = settings_of(hall)
     died = sum(workers.run(Plan(str(hall.folder), batch.id, settings, **death)) == -9 for death in deaths)
@@ -153,13 +191,13 @@ def _killed_batch(hall: Floor, server: OpenAIBatchServer, workers: Workers, deat
     return died
 
 
-def _check_rows(hall: Floor, batch_id: str, context: str) -> None:
+def _check_rows(hall: Hall, batch_id: str, context: str) -> None:
     rows = hall.results(batch_id)
     assert [row["row"] for row in rows] == list(range(1, ROWS + 1)), context
     assert [(row["status"], row["value"]) for row in rows] == [("ok", label_of(one)) for one in range(ROWS)], context
 
 
-def _check_jobs(hall: Floor, server: OpenAIBatchServer, batch_id: str, context: str) -> None:
+def _check_jobs(hall: Hall, server: OpenAIBatchServer, batch_id: str, context: str) -> None:
     asked = Counter(line["custom_id"] for job in server.jobs.values() for line in job.lines)
     assert max(asked.values()) == 1, f"a job was created twice: {context}"
     with hall.database.session(read_only=True) as session:
@@ -168,7 +206,7 @@ def _check_jobs(hall: Floor, server: OpenAIBatchServer, batch_id: str, context: 
     assert {job.provider_id for job in jobs} == set(server.jobs), context
 
 
-def _check_money(hall: Floor, server: OpenAIBatchServer, batch_id: str, context: str) -> None:
+def _check_money(hall: Hall, server: OpenAIBatchServer, batch_id: str, context: str) -> None:
     with hall.database.session(read_only=True) as session:
         attempts = list(session.scalars(select(AttemptRow)))
     ids = {attempt.provider_request_id for attempt in attempts}
@@ -211,6 +249,6 @@ def hall_now() -> Any:
     return datetime.now(UTC)
 
 
-async def _scopes(hall: Floor) -> dict[str, Any]:
+async def _scopes(hall: Hall) -> dict[str, Any]:
     async with open_client(hall.settings()) as client:
         return {scope.scope: scope for scope in await client.budgets()}
