@@ -236,26 +236,25 @@ class Clock:
         return datetime.now(UTC) + self.ahead
 
 
-def cut_creation(hall: Floor, provider: OpenAIBatchServer, *, reaches: bool):
-    """A batch whose worker heard nothing of the request that creates its job."""
-    provider.cut = "POST /v1/batches" if reaches else None
-    provider.refuse = None if reaches else "POST /v1/batches"
+def cut_creation(hall: Floor, provider: OpenAIBatchServer, how: str):
+    """A batch whose worker heard nothing it could use of the request that creates its job."""
+    setattr(provider, how, "POST /v1/batches")
     batch = add(hall, 10)
     paused = hall.run(batch.id)
-    provider.cut = provider.refuse = None
+    setattr(provider, how, None)
     assert (paused.state, paused.pause_kind) == ("paused", "provider")
     assert [job.state for job in jobs_of(hall, batch.id)] == ["creating"]
     return batch
 
 
-@pytest.mark.parametrize("reaches", [True, False])
-def test_a_creation_nobody_heard_of_is_looked_up_and_not_repeated(
-    hall: Floor, provider: OpenAIBatchServer, reaches: bool
-):
-    batch = cut_creation(hall, provider, reaches=reaches)
+@pytest.mark.parametrize("how", ["cut", "garble", "refuse"])
+def test_a_creation_nobody_heard_of_is_looked_up_and_not_repeated(hall: Floor, provider: OpenAIBatchServer, how: str):
+    batch = cut_creation(hall, provider, how)
     clock = Clock()
     assert hall.run(batch.id, timing=WorkerTime(clock=clock)).state == "waiting"
-    assert len(provider.jobs) == int(reaches), "as long as it may be under way, nobody looks and nobody repeats it"
+    assert len(provider.jobs) == int(how != "refuse"), (
+        "as long as it may be under way, nobody looks and nobody repeats it"
+    )
     clock.ahead = timedelta(seconds=61)
     hall.run(batch.id, timing=WorkerTime(clock=clock))
     assert len(provider.jobs) == 1
@@ -268,7 +267,7 @@ def test_a_creation_nobody_heard_of_is_looked_up_and_not_repeated(
 def test_a_job_that_cannot_be_looked_up_is_put_aside_for_a_person(
     hall: Floor, provider: OpenAIBatchServer, exists: bool
 ):
-    batch = cut_creation(hall, provider, reaches=exists)
+    batch = cut_creation(hall, provider, "cut" if exists else "refuse")
     provider.lists_jobs = False
     aside = hall.run(batch.id, grace_s=0.0)
     (job,) = jobs_of(hall, batch.id)

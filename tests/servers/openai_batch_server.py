@@ -87,6 +87,7 @@ class OpenAIBatchServer(OpenAIServer):
         self.delay_s = 0.0
         self.refuse: str | None = None  # a request line that is answered 500, and not obeyed
         self.cut: str | None = None  # a request line that is obeyed, and whose answer is lost
+        self.garble: str | None = None  # a request line that is obeyed, and whose answer cannot be read
         self.files_are_missing = False
         self._numbers = 0
         self._job_numbers = 0
@@ -129,6 +130,8 @@ class OpenAIBatchServer(OpenAIServer):
                 return _error(404, "not_found")
             response = await handler(request)
             await asyncio.sleep(self.delay_s)
+            if line == self.garble:
+                return web.Response(body=b"<html>", content_type="application/json")
             if line == self.cut and request.transport is not None:
                 request.transport.close()
             return response

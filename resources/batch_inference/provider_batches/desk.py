@@ -162,7 +162,7 @@ class JobDesk:
         except ProviderError as error:
             if error.never_sent:
                 await self._move(job, JobState.HELD)
-            elif error.status_code is not None and error.status_code < 500:
+            elif error.status_code is not None and error.status_code < 500 and not error.rule.outcome_unknown:
                 # Refused for certain: there is no such job, and what it holds is free.
                 job = await self._move(job, JobState.SETTLED, problem=error.problem)
                 await self._close(job)
