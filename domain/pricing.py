@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, Decimal
 from functools import cached_property
 from math import lcm
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -75,8 +75,40 @@ class ModelPrice(_Rates):
     long_context: LongContextTier | None = Field(
         default=None, description="Prices of long requests, where they differ."
     )
+    batch_factor: Decimal | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="What the provider's batch API costs, as a share of these prices; None: half.",
+    )
     source: str = Field(default="settings", description="Where the figures were read.")
     as_of: str | None = Field(default=None, description="When they were read, e.g. `2026-11-22`.")
+
+
+BATCH_FACTOR = Decimal("0.5")
+"""OpenAI and Vertex AI both bill their batch APIs at half of the price of single requests."""
+
+
+def batch_price(price: ModelPrice) -> ModelPrice:
+    """What the same model costs through the provider's batch API; its `source` says so."""
+    factor = BATCH_FACTOR if price.batch_factor is None else price.batch_factor
+    tier = price.long_context
+    # Built anew, not copied: a copy would take the exact rates along that the other price has worked out already.
+    return ModelPrice(
+        **_scaled(price, factor),
+        long_context=tier and LongContextTier(above_input_tokens=tier.above_input_tokens, **_scaled(tier, factor)),
+        source=f"{price.source}; batch API at {factor} of it",
+        as_of=price.as_of,
+    )
+
+
+def _scaled(rates: _Rates, factor: Decimal) -> dict[str, Any]:
+    cached = rates.cached_input_per_million
+    return {
+        "input_per_million": rates.input_per_million * factor,
+        "output_per_million": rates.output_per_million * factor,
+        "cached_input_per_million": None if cached is None else cached * factor,
+    }
 
 
 def usd_to_nano(usd: Decimal | str | int) -> int:

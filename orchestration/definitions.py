@@ -61,6 +61,7 @@ from sensors.schedules import daily_metrics, hourly_metrics, nightly_evaluation
 from sensors.task_schedules import task_schedules
 
 ALERTING = (run_failure_alerts, budget_burn_alerts, quality_drift)
+from sensors.provider_batches import provider_batches
 
 
 def build_definitions(environment: Environment) -> dg.Definitions:
@@ -119,6 +120,7 @@ def build_definitions(environment: Environment) -> dg.Definitions:
         sensors=[
             catalog_files,
             batch_files,
+            provider_batches,
             live_experiments,
             task_schedules,
             *(sensor(configured=environment.alerts_configured) for sensor in ALERTING),

@@ -40,18 +40,19 @@ def batch_files(
         with opened.session(read_only=True) as session:
             known = [record.name for record in tasks.list_tasks(session)]
         due = due_tasks(opened, catalog.batch_root(), known, datetime.now(UTC))
-    busy = _tasks_with_a_run(context.instance) if due else set()
+    busy = tasks_with_a_run(context.instance) if due else set()
     wanted = [one for one in due if one.task not in busy]
     missing = [one.task for one in wanted if not context.instance.has_dynamic_partition("tasks", one.task)]
     return dg.SensorResult(
-        run_requests=[_request(one) for one in wanted],
+        run_requests=[request_for(one) for one in wanted],
         dynamic_partitions_requests=[tasks_partitions.build_add_request(missing)] if missing else [],
         cursor=context.cursor,
         skip_reason=None if wanted else f"{len(known)} tasks, {len(due)} with work, {len(due)} of them have a run.",
     )
 
 
-def _request(due: DueTask) -> dg.RunRequest:
+def request_for(due: DueTask) -> dg.RunRequest:
+    """One run of the task; the same as long as the same is to be done."""
     return dg.RunRequest(
         run_key=f"{due.task}:{due.key}",
         partition_key=due.task,
@@ -59,6 +60,7 @@ def _request(due: DueTask) -> dg.RunRequest:
     )
 
 
-def _tasks_with_a_run(instance: dg.DagsterInstance) -> set[str]:
+def tasks_with_a_run(instance: dg.DagsterInstance) -> set[str]:
+    """Tasks at whose batches a run is already."""
     filters = dg.RunsFilter(job_name=predict_batches.name, statuses=UNFINISHED)
     return {run.tags[PARTITION_TAG] for run in instance.get_runs(filters) if PARTITION_TAG in run.tags}

@@ -32,6 +32,7 @@ def drained_metadata(drained: Drained, root: UPath) -> dict[str, Any]:
         "files_refused": len(drained.refused),
         "batches_done": len(done),
         "batches_paused": sum(record.state == BatchState.PAUSED for record in drained.batches),
+        "batches_waiting": sum(record.state == BatchState.WAITING for record in drained.batches),
         "dagster/row_count": statuses.total(),
         "rows_by_status": dict(statuses),
         "batches_cost_usd": float(nano_to_usd(cost)),

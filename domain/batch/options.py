@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,9 +16,25 @@ class BatchOptions(BaseModel):
     key: str | None = Field(
         default=None, description="Column with your own key of a row; it is copied to the results, never sent."
     )
+    how: Literal["direct", "provider"] = Field(
+        default="direct",
+        description="`direct` asks row by row; `provider` hands the rows to the provider's batch API, which costs half "
+        "and answers within a day.",
+    )
+    rest: Literal["direct", "provider"] = Field(
+        default="direct",
+        description="With `how: provider`: how rows are asked again that the provider's job left out or failed.",
+    )
+    poll_s: float = Field(
+        default=300.0, ge=1, le=86_400, description="With `how: provider`: seconds between two looks at its job."
+    )
     concurrency: int = Field(default=64, ge=1, le=4096, description="Rows being answered at once.")
-    chunk_rows: int = Field(
-        default=1000, ge=1, le=50_000, description="Rows per chunk: what becomes one Parquet part of the results."
+    chunk_rows: int | None = Field(
+        default=None,
+        ge=1,
+        le=50_000,
+        description="Rows per chunk: what becomes one Parquet part of the results, and with `how: provider` one job. "
+        "Not said: 1,000, or 10,000 with `how: provider`.",
     )
     retry_rounds: int = Field(
         default=1, ge=0, le=10, description="Times the rows without a usable answer are asked again at the end."
@@ -40,6 +57,11 @@ class BatchOptions(BaseModel):
     cap_usd: Decimal | None = Field(
         default=None, gt=0, description="The most this batch may cost; it pauses when that is spent."
     )
+
+    @property
+    def rows_per_chunk(self) -> int:
+        """At most."""
+        return self.chunk_rows or (1_000 if self.how == "direct" else 10_000)
 
     def retries_invalid(self, temperature: float) -> bool:
         """Whether answers that broke their contract are asked for again."""

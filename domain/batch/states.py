@@ -54,19 +54,23 @@ class PauseKind(StrEnum):
     """Why a batch rests, which says who lets it go on.
 
     A person's pause needs a person; a spent budget is tried again after a while; an interrupted worker's batch goes on
-    as soon as anybody drains the task; `failures` and `refused` (a key, a model's name) are for a person to mend.
+    as soon as anybody drains the task; `provider` (its batch API does not answer) is tried again after a while;
+    `quarantine` (a provider's job that may exist and cannot be looked up) needs a person's word; `failures` and
+    `refused` (a key, a model's name) are for a person to mend.
     """
 
     PERSON = "person"
     BUDGET = "budget"
     INTERRUPTED = "interrupted"
+    PROVIDER = "provider"
+    QUARANTINE = "quarantine"
     FAILURES = "failures"
     REFUSED = "refused"
 
     @property
     def ends_by_itself(self) -> bool:
         """Whether draining the task may go on with the batch, nobody having said so."""
-        return self in (PauseKind.BUDGET, PauseKind.INTERRUPTED)
+        return self in (PauseKind.BUDGET, PauseKind.INTERRUPTED, PauseKind.PROVIDER)
 
 
 def worth_asking_again(status: RowStatus, *, retry_invalid: bool) -> bool:

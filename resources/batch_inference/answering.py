@@ -91,6 +91,12 @@ class Slots:
         self.rows = asyncio.Semaphore(self.most_rows)
 
 
+def batch_scopes(batch: BatchRecord) -> tuple[str, ...]:
+    """The budgets that a batch's calls are charged to."""
+    own_cap = () if batch.settings.cap_usd is None else (f"run:{batch.id}",)
+    return ("org", "day", "month", f"task:{batch.task}", *own_cap)
+
+
 def rows_without(rows: Sequence[InputRow], answered: set[int]) -> deque[InputRow]:
     """Those that can be asked and have no answer."""
     return deque(row for row in rows if row.problem is None and row.number not in answered)

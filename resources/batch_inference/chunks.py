@@ -72,6 +72,12 @@ class Chunks:
         with self._database.session() as session:
             batch_chunks.mark_interrupted(session, self._batch.id, chunks)
 
+    def with_others(self) -> list[ChunkRecord]:
+        """Chunks that others have."""
+        with self._database.session(read_only=True) as session:
+            chunks = batch_chunks.list_chunks(session, self._batch.id)
+        return [chunk for chunk in chunks if chunk.state == ChunkState.SUBMITTED]
+
     def load(self, chunk: ChunkRecord) -> LoadedChunk:
         """What is still to ask of the chunk's next round.
 

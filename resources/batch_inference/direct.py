@@ -19,7 +19,7 @@ from domain.errors import (
     UnansweredError,
 )
 from domain.prompt import PromptVersion
-from resources.batch_inference.answering import ChunkEnd, ChunkWork, Slots
+from resources.batch_inference.answering import ChunkEnd, ChunkWork, Slots, batch_scopes
 from resources.batch_inference.outage import Outage, Sleep
 from resources.batch_inference.stopping import Stop
 from resources.evaluation.prompt_runner import PromptRunner
@@ -84,11 +84,10 @@ class DirectAnswerer:
 
     def _runner(self, work: ChunkWork) -> PromptRunner:
         batch, options = work.batch, work.batch.settings
-        own_cap = () if options.cap_usd is None else (f"run:{batch.id}",)
         context = CallContext(
             purpose=BATCH_PURPOSE,
             task=batch.task,
-            scopes=("org", "day", "month", f"task:{batch.task}", *own_cap),
+            scopes=batch_scopes(batch),
             batch_id=batch.id,
             run_id=self._run_id,
             prompt_family=batch.task,

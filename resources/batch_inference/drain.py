@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from upath import UPath
 
+from domain.batch.provider_jobs import GRACE_S
 from domain.batch.states import BatchState, PauseKind
 from domain.errors import ConflictError, InputError, PromptoryError
 from domain.task import Task
@@ -18,11 +19,12 @@ from resources.batch_inference.leases import is_free
 from resources.batch_inference.runner import storage_away
 from resources.batch_inference.sources import FileSource
 from resources.batch_inference.worker import BatchWorker
-from resources.database.repositories import batch_files, batches
+from resources.database.repositories import batch_files, batches, provider_jobs
 from resources.database.repositories.batch_files import BatchFileRecord
 from resources.database.repositories.batches import BatchRecord
 from resources.database.session import Database
 
+GRACE = timedelta(seconds=GRACE_S)
 BATCHES_AT_ONCE = 32
 """Small files are answered side by side; the worker's slots bound how many rows are."""
 
@@ -76,6 +78,7 @@ class Drain:
             for _ in range(BATCHES_AT_ONCE):
                 group.create_task(self._consume(queue))
             try:
+                await self._worker.settle_cancelled(self._task.name)
                 await self._fill(queue)
             except PromptoryError as error:
                 self._give_up(error)
@@ -123,8 +126,9 @@ class Drain:
     def _goes_on(self) -> list[BatchRecord]:
         with self._database.session(read_only=True) as session:
             found = batches.open_batches(session, self._task.name)
-        now = self._clock()
-        return [record for record in found if may_go_on(record, now)]
+            now = self._clock()
+            ready = provider_jobs.ready_batches(session, now - GRACE, self._task.name)
+        return [record for record in found if may_go_on(record, now, ready)]
 
     def _new_files(self) -> list[LandedFile]:
         files = landed_files(self._folder, self._task.name, self._clock().timestamp())
@@ -160,11 +164,19 @@ def holds_up_the_task(record: BatchRecord) -> bool:
     return kind is PauseKind.REFUSED or (kind is PauseKind.BUDGET and record.settings.cap_usd is None)
 
 
-def may_go_on(record: BatchRecord, now: datetime) -> bool:
-    """Whether draining runs the batch: nobody has it, nobody holds it back, and its time has come."""
-    if not is_free(record, now) or record.state == BatchState.WAITING:
+def may_go_on(record: BatchRecord, now: datetime, ready: Container[str] = ()) -> bool:
+    """Whether draining runs the batch: nobody has it, nobody holds it back, and its time has come.
+
+    Args:
+        ready: batches with a provider's job that can be led on.
+    """
+    if not is_free(record, now):
         return False
+    if record.state == BatchState.WAITING:
+        return record.id in ready
     if record.state != BatchState.PAUSED:
         return True
-    by_itself = record.pause_kind is not None and PauseKind(record.pause_kind).ends_by_itself
-    return by_itself and (record.resume_at is None or record.resume_at <= now)
+    kind = None if record.pause_kind is None else PauseKind(record.pause_kind)
+    if kind is PauseKind.BUDGET and record.id in ready:
+        return True  # what its own jobs give back may be what it waits for
+    return kind is not None and kind.ends_by_itself and (record.resume_at is None or record.resume_at <= now)

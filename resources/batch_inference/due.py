@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy.orm import Session
 from upath import UPath
 
 from domain.identity import content_id
-from resources.batch_inference.drain import holds_up_the_task, may_go_on
+from resources.batch_inference.drain import GRACE, holds_up_the_task, may_go_on
 from resources.batch_inference.landing import folders, landed_files, not_taken_in
-from resources.database.repositories import batch_files, batches
+from resources.database.repositories import batch_files, batches, provider_jobs
 from resources.database.repositories.batches import BatchRecord
 from resources.database.session import Database
 
@@ -45,15 +46,25 @@ def due_tasks(database: Database, folder: UPath, tasks: Iterable[str], now: date
         open_by_task: dict[str, list[BatchRecord]] = {}
         for record in batches.open_batches(session):
             open_by_task.setdefault(record.task, []).append(record)
+        jobs_ready = provider_jobs.ready_batches(session, now - GRACE)
+        cancelled = {job.task for job in provider_jobs.of_cancelled_batches(session) if job.batch_id in jobs_ready}
         due: list[DueTask] = []
         for task in sorted(tasks):
             opened = open_by_task.get(task, [])
-            if any(holds_up_the_task(record) and not may_go_on(record, now) for record in opened):
+            settles = any(record.id in jobs_ready for record in opened)  # which may make room in a spent budget
+            held_up = any(holds_up_the_task(record) and not may_go_on(record, now, jobs_ready) for record in opened)
+            if held_up and not settles:
                 continue
             files = landed_files(folder, task, now.timestamp()) if task in there else []
             new = not_taken_in(files, batch_files.stamps(session, task)) if files else []
-            ready = [record for record in opened if may_go_on(record, now)]
-            if new or ready:
-                key = content_id([[file.name, file.stamp] for file in new] + [[one.id, one.claim] for one in ready])
+            ready = [record for record in opened if may_go_on(record, now, jobs_ready)]
+            if new or ready or task in cancelled:
+                parts = [[file.name, file.stamp] for file in new] + [[one.id, one.claim] for one in ready]
+                key = content_id([*parts, *_cancelled_keys(session, task)] if task in cancelled else parts)
                 due.append(DueTask(task, len(new), len(ready), key))
     return due
+
+
+def _cancelled_keys(session: Session, task: str) -> list[list[str]]:
+    jobs = provider_jobs.of_cancelled_batches(session, task)
+    return [[job.id, job.state, job.changed_at.isoformat()] for job in jobs]

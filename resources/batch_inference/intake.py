@@ -74,7 +74,7 @@ class Intake:
         with tempfile.TemporaryDirectory(prefix="promptory-batch-") as folder:
             local = Path(folder) / NAME
             with local.open("wb") as stream:
-                facts = write_snapshot(_rows(task, source, wish.options.key), wish.options.chunk_rows, stream)
+                facts = write_snapshot(_rows(task, source, wish.options.key), wish.options.rows_per_chunk, stream)
             _check(facts, source, wish.options.max_rejected)
             return self._record(task, source, now, wish, facts, local)
 

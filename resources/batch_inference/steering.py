@@ -17,9 +17,10 @@ from resources.batch_inference.intake import Intake, TakenIn, Wish
 from resources.batch_inference.leases import is_free
 from resources.batch_inference.repeats import find_repeats
 from resources.batch_inference.results import FOLDER
-from resources.database.repositories import batch_chunks, batches, tasks
+from resources.database.repositories import batch_chunks, batches, provider_jobs, tasks
 from resources.database.repositories.batch_chunks import BatchCounts
 from resources.database.repositories.batches import BatchRecord
+from resources.database.repositories.provider_jobs import ProviderJob
 from resources.database.session import Database
 
 
@@ -98,6 +99,7 @@ class BatchView:
     Attributes:
         is_stalled: its worker is gone, and nobody has taken it over yet.
         repeats: calls that were paid for and lost with a worker.
+        jobs: at the provider's batch API, oldest first.
     """
 
     record: BatchRecord
@@ -107,6 +109,7 @@ class BatchView:
     results: str
     manifest: str | None
     dead_letter: str | None
+    jobs: list[ProviderJob]
 
     @property
     def finished_rows(self) -> int:
@@ -123,6 +126,7 @@ def look_at(database: Database, root: UPath, reference: str, now: datetime) -> B
     with database.session(read_only=True) as session:
         record = batches.get(session, reference)
         counts = batch_chunks.counts(session, record.id)
+        jobs = provider_jobs.of_batch(session, record.id)
     folder = root / record.folder
     done = record.state == BatchState.DONE
     letters = bool(done and (record.summary or {}).get("dead_letters"))
@@ -134,6 +138,7 @@ def look_at(database: Database, root: UPath, reference: str, now: datetime) -> B
         results=str(folder / FOLDER),
         manifest=str(folder / MANIFEST) if done else None,
         dead_letter=str(folder / FILE) if letters else None,
+        jobs=jobs,
     )
 
 

@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.orm import Session
 from upath import UPath
 
+from domain.batch.provider_jobs import GRACE_S
 from domain.batch.states import BatchState, PauseKind
-from domain.errors import ConfigurationError, ConflictError, InputError, NotFoundError, PromptoryError
+from domain.errors import ConfigurationError, ConflictError, InputError, NotFoundError, PromptoryError, ProviderError
 from domain.prompt import PromptVersion
 from resources.batch_inference.answering import ChunkAnswerer, Slots
 from resources.batch_inference.chunks import Chunks
@@ -23,16 +24,21 @@ from resources.batch_inference.keeping import AnswerKeeper
 from resources.batch_inference.leases import LEASE_S, Leases
 from resources.batch_inference.marks import WorkerMark
 from resources.batch_inference.progress import Counting, ProgressListener
+from resources.batch_inference.provider_batches.answerer import ProviderAnswerer
+from resources.batch_inference.provider_batches.desk import JobDesk
 from resources.batch_inference.runner import OPEN_CHUNKS, BatchRunner, storage_away
 from resources.batch_inference.stopping import Stop, StopReason
-from resources.database.repositories import aliases, batch_chunks, batches, prompt_versions
+from resources.database.repositories import aliases, batch_chunks, batches, prompt_versions, provider_jobs
 from resources.database.repositories import tasks as stored_tasks
 from resources.database.repositories.batches import BatchRecord
+from resources.database.repositories.provider_jobs import ProviderJob
 from resources.database.session import Database
 from resources.evaluation.promote import PRODUCTION
 from resources.llm.client import LLMClient
 
-BUDGET_RETRY = timedelta(hours=1)
+RETRY_AFTER = {PauseKind.BUDGET: timedelta(hours=1), PauseKind.PROVIDER: timedelta(minutes=10)}
+"""How long a batch rests that may go on by itself, but not at once."""
+
 REPORT_EVERY_S = 1.0
 
 
@@ -53,7 +59,8 @@ class BatchWorker:
         database: Database,
         root: UPath,
         llm: LLMClient,
-        answerer: ChunkAnswerer,
+        direct: ChunkAnswerer,
+        provider: ProviderAnswerer,
         leases: Leases,
         keeper: AnswerKeeper,
         timing: WorkerTime,
@@ -61,7 +68,9 @@ class BatchWorker:
         self._database = database
         self._root = root
         self._llm = llm
-        self._answerer = answerer
+        self._direct = direct
+        self._provider = provider
+        self.desk = provider.desk
         self._leases = leases
         self._keeper = keeper
         self._time = timing
@@ -113,6 +122,16 @@ class BatchWorker:
             self._counting.pop(batch.id, None)
             self._leases.drop(batch.id)
 
+    async def settle_cancelled(self, task: str) -> None:
+        """Book what cancelled batches' jobs at providers came to; one that cannot be led on now stops no other.
+
+        Raises:
+            StateUnavailableError, DatabaseUnavailableError: it can be done again.
+        """
+        for job, batch in await asyncio.to_thread(self._cancelled_jobs, task):
+            with suppress(ProviderError, ConflictError, ConfigurationError):
+                await self.desk.withdraw(job, batch)
+
     async def report(self, listener: ProgressListener) -> None:
         """Tell `listener` of every running batch, every second until cancelled."""
         while True:
@@ -126,8 +145,12 @@ class BatchWorker:
         self._counting[batch.id] = prepared.counting
         if (cap := batch.settings.cap_usd) is not None:
             await self._llm.set_cap(f"run:{batch.id}", cap)
+        answerer: ChunkAnswerer = self._direct
+        if batch.settings.how == "provider":
+            answerer = self._provider
+            await self._provider.collect(prepared.batch, prepared.prompt, prepared.chunks, stop)
         await BatchRunner(
-            prepared.batch, prepared.prompt, prepared.chunks, self._answerer, self._keeper, stop, prepared.counting
+            prepared.batch, prepared.prompt, prepared.chunks, answerer, self._keeper, stop, prepared.counting
         ).run()
         active_s = batch.active_s + self._time.monotonic() - began
         if stop.reason is not None:
@@ -139,6 +162,11 @@ class BatchWorker:
         return await asyncio.to_thread(
             finish_batch, self._database, self._root, prepared.batch, active_s, self._time.clock()
         )
+
+    def _cancelled_jobs(self, task: str) -> list[tuple[ProviderJob, BatchRecord]]:
+        with self._database.session(read_only=True) as session:
+            jobs = provider_jobs.of_cancelled_batches(session, task)
+            return [(job, batches.get(session, job.batch_id)) for job in jobs]
 
     def _read(self, batch_id: str) -> BatchRecord:
         with self._database.session(read_only=True) as session:
@@ -183,7 +211,7 @@ class BatchWorker:
             state=state.value,
             pause_kind=None if reason.kind is None else reason.kind.value,
             reason=reason.text,
-            resume_at=now + BUDGET_RETRY if reason.kind is PauseKind.BUDGET else None,
+            resume_at=now + RETRY_AFTER[reason.kind] if reason.kind and reason.kind in RETRY_AFTER else None,
             finished_at=now if state.is_final else None,
         )
         if reason.error is not None:
@@ -251,6 +279,7 @@ async def open_worker(
     listener: ProgressListener | None = None,
     timing: WorkerTime = WorkerTime(),
     lease_s: float = LEASE_S,
+    grace_s: float = GRACE_S,
 ) -> AsyncIterator[BatchWorker]:
     """A worker on the running event loop; its leases are prolonged, and progress is told, inside the block.
 
@@ -259,11 +288,14 @@ async def open_worker(
         run_id: the Dagster run that the calls belong to.
         answerer: how chunks are answered; None asks the core row by row.
         listener: told of every running batch once a second.
+        grace_s: how long a request to create a provider's job may be under way when its sender is gone.
     """
     leases = Leases(database, WorkerMark.new(), timing.clock, timing.sleep, lease_s)
     keeper = AnswerKeeper(database, timing.sleep)
     direct = answerer or DirectAnswerer(llm, Slots(concurrency), run_id=run_id, sleep=timing.sleep)
-    worker = BatchWorker(database, root, llm, direct, leases, keeper, timing)
+    desk = JobDesk(database, root, llm.provider_batches, timing.clock, run_id=run_id, grace_s=grace_s)
+    provider = ProviderAnswerer(database, desk, direct, timing.clock)
+    worker = BatchWorker(database, root, llm, direct, provider, leases, keeper, timing)
     beside = [asyncio.create_task(leases.keep_alive())]
     if listener is not None:
         beside.append(asyncio.create_task(worker.report(listener)))

@@ -19,6 +19,7 @@ from resources.llm.call import BATCH_PURPOSE, Call
 from resources.llm.call_checks import check_context, check_request
 from resources.llm.events import CallFinished, Subscriber
 from resources.llm.health import Health, judge, state_away
+from resources.llm.provider_batches import ProviderBatches
 from resources.llm.scopes import check_scope_name
 from resources.llm.state.protocol import BreakerState, CacheStats, ScopeState
 from resources.llm.types import CallContext, Completion, Request
@@ -34,6 +35,7 @@ class LLMClient:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._layers = wrap_layers(core)
+        self._provider_batches = ProviderBatches(core)
         self._closed = False
         # Looked up once: every call needs them, and a cached answer takes no longer than a few such ways.
         self._clock, self._monotonic = core.timing.clock, core.timing.monotonic
@@ -68,6 +70,11 @@ class LLMClient:
             raise
         self._finish(call, completion, completion.status, completion.reason)
         return completion
+
+    @property
+    def provider_batches(self) -> ProviderBatches:
+        """Providers' batch APIs, within the same budgets."""
+        return self._provider_batches
 
     async def health(self) -> Health:
         """Breakers, limiters, budgets and cache now, and the overall state."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from domain.errors import ConfigurationError, InputError, ProviderError
+from resources.llm.batch_api import BatchApi, HasBatchApi, no_batch_api
 from resources.llm.endpoint_names import kinds_of, known_names
 from resources.llm.providers import create_provider
 from resources.llm.settings import EndpointSettings
@@ -49,6 +50,18 @@ class Endpoints:
                 mend="Write provider/name, e.g. openai/gpt-4o-mini.",
             )
         return self._make(name)
+
+    def batch_api(self, model: str) -> BatchApi:
+        """The batch API of the provider that has `model`.
+
+        Raises:
+            InputError: the name is not `provider/name`.
+            ConfigurationError: it has none, or its settings are not usable.
+        """
+        provider = self.of(model).provider
+        if isinstance(provider, HasBatchApi):
+            return provider.batch_api()
+        raise no_batch_api(model)
 
     def address(self, model: str) -> str:
         """Where `model` is reached, as far as the settings say: part of a cached answer's identity."""

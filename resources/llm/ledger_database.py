@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from resources.database.bulk_write import BulkWrite, Insert
 from resources.database.locks import lock_until_commit
-from resources.database.repositories import budget_scopes, ledger_days
+from resources.database.repositories import budget_scopes, ledger_days, provider_jobs
+from resources.database.repositories.provider_jobs import ProviderJob
 from resources.database.repositories.spending import ScopeSpend, scope_spends, scope_totals
 from resources.database.session import Database, open_database
 from resources.database.tables.ledger import AttemptRow, CallRow
@@ -27,6 +28,7 @@ from resources.llm.ledger_rows import (
     parse_record,
 )
 from resources.llm.records import LOST
+from resources.llm.state.protocol import HOLD, Intent
 
 ScopeTotals = list[tuple[str, int, int]]
 
@@ -36,6 +38,7 @@ _LONGEST_CALL_DAYS = 31
 _STARTED, _FINISHED = CALL_COLUMNS.index("started_at"), CALL_COLUMNS.index("finished_at")
 _REBUILD_LOCK = "promptory/budget-rebuild"
 _WRITE_LOCK = "promptory/ledger-write"
+_SETTLING = "provider batches"
 
 
 def open_ledger_database(url: str) -> LedgerDatabase:
@@ -85,15 +88,18 @@ class LedgerDatabase:
             _write_orphans(session, orphans(parsed, {call[0] for call in calls}))
             ledger_days.mark(session, self._writer, set(_days_touched(calls, parsed)))
 
-    def rebuilding(self, apply: Callable[[ScopeTotals], None]) -> None:
+    def rebuilding(self, apply: Callable[[ScopeTotals, list[Intent]], None]) -> None:
         """Sum all attempts by scope and hand (scope, settled, ambiguous) to `apply`, one process at a time.
+
+        With them goes what providers' batch jobs hold that are not in the ledger yet.
 
         Raises:
             DatabaseUnavailableError: the ledger cannot be read.
         """
         with self._database.session() as session:
             lock_until_commit(session, _REBUILD_LOCK)
-            apply([line for line in scope_totals(session) if line[1] or line[2]])
+            totals = [line for line in scope_totals(session) if line[1] or line[2]]
+            apply(totals, [hold_of(job) for job in provider_jobs.holding(session)])
 
     def scope_spends(self, since: datetime, starts: Sequence[datetime]) -> list[ScopeSpend]:
         """What each budget window was charged by attempts admitted after each of `starts`; see `scope_spends`."""
@@ -125,6 +131,31 @@ def _days_touched(calls: Sequence[Row], records: Sequence[dict[str, Any]]) -> It
     for first, last in {(int(started // _DAY_S), int(finished // _DAY_S)) for started, finished in spans}:
         for number in range(max(first, last - _LONGEST_CALL_DAYS), last + 1):
             yield date.fromordinal(_EPOCH + number)
+
+
+def write_settled(session: Session, calls: Sequence[Row], attempts: Sequence[Row]) -> None:
+    """Store calls and attempts of a provider's batch job in the session's transaction; those that are there stay.
+
+    Until it commits no state store is rebuilt: it would count the job's hold beside its charges, or neither.
+    """
+    lock_until_commit(session, _REBUILD_LOCK)
+    lock_until_commit(session, _WRITE_LOCK)
+    _WRITE_LOST_CALLS(session, calls)
+    _ADD_ATTEMPTS(session, attempts)
+    ledger_days.mark(session, _SETTLING, set(_days_touched(calls, [])))
+
+
+def hold_of(job: ProviderJob) -> Intent:
+    """What a batch job holds of the budgets: an intent that no process owns."""
+    return Intent(
+        attempt_id=f"job-{job.id}",
+        model=f"batch:{job.model}",  # the provider's batch queue has a limiter and a breaker of its own
+        scopes=tuple(job.scopes),
+        reserve_nano_usd=job.reserve_nano_usd,
+        tokens=0,
+        owner=f"{HOLD}{job.id}",
+        record="",
+    )
 
 
 def _write_orphans(session: Session, lineages: dict[str, dict[str, Any]]) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.errors import StateUnavailableError
 from resources.llm.ledger_database import LedgerDatabase, ScopeTotals
-from resources.llm.state.protocol import ScopeState, StateStore
+from resources.llm.state.protocol import Intent, ScopeState, StateStore
 
 _log = logging.getLogger(__name__)
 
@@ -53,8 +53,9 @@ async def open_restored(
 async def restore_spend(store: StateStore, ledger: LedgerDatabase, configured_caps: Mapping[str, int]) -> bool:
     """If `store` remembers no money, rebuild its totals from `ledger`, before anything is admitted.
 
-    Caps set by hand come back too, where they are lower than the settings' or the settings name none.
-    Processes that find the store empty at once take turns, so none undoes what another has begun to spend.
+    What providers' batch jobs hold comes back in the same step. Caps set by hand come back too, where they are lower
+    than the settings' or the settings name none. Processes that find the store empty at once take turns, so none undoes
+    what another has begun to spend.
 
     Raises:
         DatabaseUnavailableError: the ledger cannot be read, so nobody can say what is left to spend.
@@ -65,13 +66,13 @@ async def restore_spend(store: StateStore, ledger: LedgerDatabase, configured_ca
     loop = asyncio.get_running_loop()
     rebuilt: list[ScopeTotals] = []
 
-    async def rebuild_if_fresh(totals: ScopeTotals) -> None:
-        if totals and _is_fresh(await store.scopes()):
-            await store.rebuild(totals)
+    async def rebuild_if_fresh(totals: ScopeTotals, holds: Sequence[Intent]) -> None:
+        if (totals or holds) and _is_fresh(await store.scopes()):
+            await store.rebuild(totals, holds)
             rebuilt.append(totals)
 
-    def apply(totals: ScopeTotals) -> None:
-        asyncio.run_coroutine_threadsafe(rebuild_if_fresh(totals), loop).result()
+    def apply(totals: ScopeTotals, holds: Sequence[Intent] = ()) -> None:
+        asyncio.run_coroutine_threadsafe(rebuild_if_fresh(totals, holds), loop).result()
 
     await asyncio.to_thread(ledger.rebuilding, apply)
     for scope, cap in (await asyncio.to_thread(ledger.caps)).items():

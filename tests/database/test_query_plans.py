@@ -23,6 +23,7 @@ from resources.database.repositories import (
     judgements,
     ledger,
     outcomes,
+    provider_jobs,
     reserves,
     spending,
 )
@@ -39,7 +40,7 @@ LAST_DAY = FIRST_DAY + timedelta(days=DAYS - 1)
 
 HEX_ID = "abcdef00" * 4  # call number 18
 BIG_TABLES = ("calls", "attempts", "answers", "judgements", "optimization_journal", "interactions", "outcomes")
-BIG_TABLES += ("batches", "batch_chunks", "batch_answers")
+BIG_TABLES += ("batches", "batch_chunks", "batch_answers", "provider_jobs")
 CHUNK = batch_chunks.ChunkRecord("batch-7", 17, 101, 100, "open", 0)
 
 QUERIES: dict[str, Callable[[Session], object]] = {
@@ -84,6 +85,12 @@ QUERIES: dict[str, Callable[[Session], object]] = {
     "a batch by the beginning of its id": lambda session: batches.get(session, HEX_ID[:8]),
     "a task's open batches": lambda session: batches.open_batches(session, "task-7"),
     "a task's newest batches": lambda session: batches.list_batches(session, task="task-7", limit=20),
+    "a batch's provider jobs": lambda session: provider_jobs.of_batch(session, "batch-7"),
+    "a chunk's provider jobs": lambda session: provider_jobs.of_chunk(session, "batch-7", 1007, 0),
+    "jobs that providers work on": provider_jobs.submitted,
+    "what provider jobs hold": provider_jobs.holding,
+    "batches with a job to lead on": lambda session: provider_jobs.ready_batches(session, SINCE, "task-7"),
+    "jobs of cancelled batches": lambda session: provider_jobs.of_cancelled_batches(session, "task-7"),
     "a journal entry": lambda session: journal.find(session, "run-17", "key-17"),
 }
 
@@ -117,10 +124,15 @@ def grown(database: Database) -> Database:
         f"'call-' || i, 1, 0.1, NULL, {time}, 'live'",
         "outcomes": f"'experiment-' || (i % 10), 'unit:unit-' || i, 'unit-' || i, NULL, 1, {time}, {time}, 'live'",
         "batches": f"CASE WHEN i = 18 THEN '{HEX_ID}' ELSE 'batch-' || i END, 'task-' || (i % 10), "
-        f"CASE WHEN i % 97 = 0 THEN 'paused' ELSE 'done' END, NULL, NULL, NULL, NULL, {json}, {json}, 'rows', 0, NULL, "
+        "CASE WHEN i % 97 = 0 THEN 'paused' WHEN i % 89 = 0 THEN 'cancelled' ELSE 'done' END, "
+        f"NULL, NULL, NULL, NULL, {json}, {json}, 'rows', 0, NULL, "
         f"1, 0, 1, NULL, NULL, 0, NULL, NULL, 0, {json}, NULL, {time}, NULL, NULL",
         "batch_chunks": "'batch-' || (i % 10), i, i, 1, 'done', 1, 0, 'part', 1, 0, 0, 0, 0, 1, 1, 1",
         "batch_answers": f"'batch-' || (i % 10), i, {blob}",
+        "provider_jobs": "'job-' || i, 'batch-' || (i % 1000), 'task-' || (i % 10), i, 0, 'm', "
+        "CASE WHEN i % 97 = 0 THEN 'submitted' WHEN i % 89 = 0 THEN 'ended' ELSE 'closed' END, "
+        f"NULL, NULL, NULL, NULL, NULL, 1, {blob}, {json}, "
+        f"NULL, 1, 2, 1, 0, {no}, {time}, {time}, NULL",
         "optimization_journal": f"'run-' || (i % 1000), 'key-' || i, {json}, {time}",
     }
     with database.session() as session:

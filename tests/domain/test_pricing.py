@@ -13,6 +13,7 @@ from domain.pricing import (
     LongContextTier,
     ModelPrice,
     Usage,
+    batch_price,
     cost_nano_usd,
     nano_to_usd,
     reserve_nano_usd,
@@ -131,3 +132,22 @@ def test_negative_usage_is_refused(field: str) -> None:
 def test_impossible_prices_are_refused(rate: str) -> None:
     with pytest.raises(ValidationError):
         ModelPrice.model_validate({"input_per_million": rate, "output_per_million": 1})
+
+
+def test_a_batch_price_is_half_of_everything_and_says_so() -> None:
+    price = ModelPrice(
+        input_per_million=Decimal("0.15"),
+        output_per_million=Decimal("0.60"),
+        cached_input_per_million=Decimal("0.075"),
+        long_context=LongContextTier(
+            above_input_tokens=10, input_per_million=Decimal("0.3"), output_per_million=Decimal(1)
+        ),
+        source="a page",
+    )
+    assert cost_nano_usd(price, Usage(input_tokens=10, output_tokens=10)) == 7500
+    halved = batch_price(price)
+    assert cost_nano_usd(halved, Usage(input_tokens=10, output_tokens=10)) == 3750
+    assert cost_nano_usd(halved, Usage(input_tokens=10, cached_input_tokens=10)) == 375
+    assert cost_nano_usd(halved, Usage(input_tokens=20, output_tokens=2)) == 4000
+    assert halved.source == "a page; batch API at 0.5 of it"
+    assert batch_price(price.model_copy(update={"batch_factor": Decimal("0.8")})).input_per_million == Decimal("0.12")

@@ -129,6 +129,7 @@ def test_every_part_is_there(make_workplace: Callable[..., Workplace], with_dbt:
     assert running == {
         "catalog_files",
         "batch_files",
+        "provider_batches",
         "live_experiments",
         "downstream_automation",
         "task_schedules",

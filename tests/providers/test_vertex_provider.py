@@ -266,7 +266,7 @@ async def test_without_a_project_nothing_is_sent(server: VertexServer) -> None:
         (None, "location"),
         (EndpointSettings(project="p"), "location"),
         (EndpointSettings(location="l", api_key=SecretStr("k")), "api_key"),
-        (EndpointSettings(location="l", options={"a": 1}), "options"),
+        (EndpointSettings(location="l", options={"a": 1}), "options.a"),
         (EndpointSettings(location="l", base_url="https://host/v1"), "base_url"),
     ],
 )

@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from aiohttp import web
 from servers.billing import InvoiceLine, Tariff, count_input, count_tokens, cut_to_tokens, price_nano_usd
@@ -131,7 +131,7 @@ class OpenAIServer:
         with self._lock:
             return any(needle in body for body in self.bodies for needle in needles)
 
-    def __enter__(self) -> OpenAIServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         if not self._ready.wait(10) or not self.port:
             raise RuntimeError("the loopback provider did not start")
@@ -148,8 +148,7 @@ class OpenAIServer:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
         application = web.Application(client_max_size=64 * 2**20)
-        application.router.add_post("/v1/chat/completions", self._complete)
-        application.router.add_get("/v1/models", self._models)
+        self.add_routes(application)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
@@ -161,6 +160,11 @@ class OpenAIServer:
         finally:
             self._ready.set()
             await runner.cleanup()
+
+    def add_routes(self, application: web.Application) -> None:
+        """What it answers to."""
+        application.router.add_post("/v1/chat/completions", self._complete)
+        application.router.add_get("/v1/models", self._models)
 
     async def _models(self, request: web.Request) -> web.Response:
         if not self._authorized(request):

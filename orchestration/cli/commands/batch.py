@@ -17,6 +17,8 @@ app = typer.Typer(
 
 Batch = Annotated[str, typer.Argument(metavar="BATCH", help="A batch's id, or its first 6 digits or more.")]
 
+Job = Annotated[str, typer.Argument(metavar="JOB", help="A provider job's id, or its first 6 digits or more.")]
+
 
 @app.command(epilog="Example: promptory batch add support_triage tickets.csv --key ticket_id --run")
 def add(
@@ -42,6 +44,17 @@ def add(
     again: Annotated[
         bool, typer.Option("--again", help="Answer, and pay for, rows once more that were answered already.")
     ] = False,
+    how: Annotated[
+        str | None,
+        typer.Option(
+            metavar="direct|provider",
+            help="`provider` hands the rows to the provider's batch API: half the price, answers within a day.",
+        ),
+    ] = None,
+    rest: Annotated[
+        str | None,
+        typer.Option(metavar="direct|provider", help="With --how provider: how rows are asked that its job left out."),
+    ] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, max=4096, help="Rows answered at once.")] = None,
     chunk_rows: Annotated[int | None, typer.Option(min=1, max=50_000, help="Rows per part of the results.")] = None,
     retry_rounds: Annotated[
@@ -66,6 +79,8 @@ def add(
 
     changes = {
         "key": key,
+        "how": how,
+        "rest": rest,
         "concurrency": concurrency,
         "chunk_rows": chunk_rows,
         "retry_rounds": retry_rounds,
@@ -104,6 +119,10 @@ def run(
     task: Annotated[
         str | None, typer.Option(metavar="TASK", help="Everything of this task that may go on, new files included.")
     ] = None,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Stay, and look at a provider's batch job again and again until it has ended."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run batches here and now, showing rate, time left and dollars.
@@ -114,7 +133,36 @@ def run(
     """
     from orchestration.cli.views.batch_running import ran
 
-    raise typer.Exit(ran(tuple(batches or ()), task, as_json))
+    raise typer.Exit(ran(tuple(batches or ()), task, wait, as_json))
+
+
+@app.command(epilog="Example: promptory batch adopt 3f9a01c2 51be0c9d --provider-job batch_67a1")
+def adopt(
+    batch: Batch,
+    job: Job,
+    provider_job: Annotated[str, typer.Option(metavar="ID", help="The job's id at the provider.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say which of the provider's jobs is the one that was put aside, because its creation was cut off.
+
+    Look for it on the provider's own page: it has the number of requests, and the time, that `promptory batch show`
+    tells. Then let the batch go on: `promptory batch resume`.
+    """
+    from orchestration.cli.views.batch_jobs import adopted
+
+    adopted(batch, job, provider_job, as_json)
+
+
+@app.command("write-off", epilog="Example: promptory batch write-off 3f9a01c2 51be0c9d")
+def write_off(batch: Batch, job: Job, as_json: AsJson = False) -> None:
+    """Give up a provider's job that was put aside and cannot be found.
+
+    What it may have cost stays charged, as ambiguous. Its rows are asked again once the batch is resumed: should the
+    job exist all the same, they are paid for twice.
+    """
+    from orchestration.cli.views.batch_jobs import written_off
+
+    written_off(batch, job, as_json)
 
 
 @app.command(epilog="Example: promptory batch pause 3f9a01c2")

@@ -29,6 +29,7 @@ from resources.batch_inference.sql_source import SqlSource
 from resources.batch_inference.steering import look_at
 from resources.database.repositories import prompt_versions, tasks
 from resources.database.session import Database
+from resources.llm.endpoints import Endpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,10 @@ def added(given: Added, *, run_now: bool, as_json: bool) -> int:
         with database.session(read_only=True) as session:
             task = tasks.get_task(session, given.task).task
             version = prompt_versions.get(session, task.name, given.prompt).id if given.prompt else None
+            model = prompt_versions.get(session, task.name, version).prompt.model if version else task.prompt.model
         wish = Wish(_options(task, given.changes), given.again, version)
+        if wish.options.how == "provider":
+            Endpoints(environment.core_settings().endpoints, None).batch_api(model)  # better told now than at the start
         intake = Intake(database, UPath(environment.storage_root))
         now = datetime.now(UTC)
         taken = [intake.take_in(task, source, now, wish) for source in _sources(task, given)]

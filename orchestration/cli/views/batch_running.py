@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from math import ceil
 from typing import TypeVar
 
 from rich.console import Console
@@ -35,33 +36,52 @@ T = TypeVar("T")
 MOST_SHOWN = 50
 
 
-def ran(references: Sequence[str], task_name: str | None, as_json: bool) -> int:
+def ran(references: Sequence[str], task_name: str | None, wait: bool, as_json: bool) -> int:
     """Run the named batches one after the other, or everything of a task; the exit code."""
     if bool(references) == (task_name is not None):
         raise InputError("say what to run", field="batch", mend="name batches, or a task with --task.")
+    if wait and task_name is not None:
+        raise InputError("only named batches can be waited for", field="wait", mend="name the batches.")
     environment = Environment.read()
     with current_database(environment) as database:
         if task_name is not None:
             drained = _drain(environment, database, task_name, as_json)
             return _tell(environment, database, drained.batches, as_json, drained)
-        records = run_batches(environment, database, references, as_json)
+        records = run_batches(environment, database, references, as_json, wait=wait)
         return _tell(environment, database, records, as_json, None)
 
 
 def run_batches(
-    environment: Environment, database: Database, references: Sequence[str], as_json: bool
+    environment: Environment, database: Database, references: Sequence[str], as_json: bool, *, wait: bool = False
 ) -> list[BatchRecord]:
-    """The batches as they are after running them one after the other, or until one is interrupted."""
+    """The batches as they are after running them one after the other, or until one is interrupted.
+
+    `wait` looks at a batch that waits for its provider again and again, as often as its `poll_s` says.
+    """
     with database.session(read_only=True) as session:
         found = [batches.get(session, reference) for reference in references]
         task = tasks.get_task(session, found[0].task).task
 
     async def work(worker: BatchWorker) -> list[BatchRecord]:
-        return [await worker.run(record.id) for record in found]
+        return [await _run_one(worker, record, wait) for record in found]
 
     concurrency = max(record.settings.concurrency for record in found)
     with progress_bars(shown=not as_json):
         return asyncio.run(_with_worker(environment, database, task, concurrency, work))
+
+
+async def _run_one(worker: BatchWorker, record: BatchRecord, wait: bool) -> BatchRecord:
+    ran = await worker.run(record.id)
+    while wait and ran.state == BatchState.WAITING and worker.interrupted is None:
+        for _ in range(ceil(ran.settings.poll_s)):
+            if worker.interrupted is None:  # Ctrl-C is to be heard soon
+                await _second()
+        ran = await worker.run(record.id)
+    return ran
+
+
+async def _second() -> None:
+    await asyncio.sleep(1.0)
 
 
 def _drain(environment: Environment, database: Database, task_name: str, as_json: bool) -> Drained:

@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.text import Text
 from upath import UPath
 
-from domain.batch.states import RowStatus
+from domain.batch.states import BatchState, RowStatus
 from domain.identity import short_id
 from orchestration.cli.figures import dollars, usd
 from orchestration.cli.opening import current_database
 from orchestration.cli.screen import emit, facts, table
+from orchestration.cli.views.batch_jobs import job_table, job_values
 from orchestration.environments import Environment
 from resources.batch_inference import steering
 from resources.batch_inference.progress import duration
@@ -111,6 +112,7 @@ def view_values(view: BatchView) -> dict[str, Any]:
         "results": view.results,
         "manifest": view.manifest,
         "dead_letter": view.dead_letter,
+        "provider_jobs": [job_values(job) for job in view.jobs],
     }
 
 
@@ -121,6 +123,9 @@ def show_view(console: Console, view: BatchView) -> None:
     if view.is_stalled:
         state = Text("running, but its worker is gone: run it, and it goes on", style="red")
     seen: dict[str, object] = {"batch": record.id, "task": record.task, "state": state}
+    if record.state == BatchState.WAITING:
+        look = f"promptory batch run {short_id(record.id)}"
+        seen["waits for"] = f"the provider; the sensor provider_batches looks, or you: {look}"
     if record.reason:
         seen["reason"] = record.reason
     if record.resume_at:
@@ -142,6 +147,8 @@ def show_view(console: Console, view: BatchView) -> None:
         more = " …" if len(view.repeats) > SHOWN_REPEATS else ""
         seen["paid for twice"] = f"{len(view.repeats)} calls, lost with a worker: {named}{more}"
     console.print(facts(seen))
+    if view.jobs:
+        console.print(job_table(view.jobs))
 
 
 def _line(record: BatchRecord) -> list[object]:

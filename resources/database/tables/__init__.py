@@ -21,6 +21,7 @@ from resources.database.tables.optimization import (
     JournalEntryRow,
     OptimizationRunRow,
 )
+from resources.database.tables.provider_jobs import ProviderJobRow
 
 __all__ = [
     "AlertRow",
@@ -49,6 +50,7 @@ __all__ = [
     "OutcomeRow",
     "ProductionCheckRow",
     "PromptVersionRow",
+    "ProviderJobRow",
     "RemovedSpendRow",
     "TaskRow",
 ]

@@ -13,6 +13,7 @@ from resources.llm.providers.http1_client import Http1Client, HttpFailure
 from resources.llm.providers.http1_connection import Reply
 from resources.llm.providers.http_faults import status_error
 from resources.llm.providers.input_bounds import InputBounds
+from resources.llm.providers.openai_batches import OpenAIBatches
 from resources.llm.providers.openai_options import read_options
 from resources.llm.providers.openai_stream import completion_of
 from resources.llm.providers.openai_wire import parse_answer, request_body
@@ -51,6 +52,7 @@ class OpenAIProvider:
         )
         self._headers = _headers(settings)
         self._client: Http1Client | None = None
+        self._batches: OpenAIBatches | None = None
         self._closed = False
 
     def input_token_bound(self, request: Request) -> int:
@@ -75,6 +77,14 @@ class OpenAIProvider:
         pause_s = pause_asked_s(reply.headers, self._clock())
         return replace(parsed, pause_s=pause_s) if pause_s else parsed
 
+    def batch_api(self) -> OpenAIBatches:
+        """The endpoint's `/files` and `/batches`."""
+        if self._batches is None:
+            self._batches = OpenAIBatches(
+                self._settings.base_url or VENDOR_BASE_URL, self._headers, self._options, self._settings.timeout_s
+            )
+        return self._batches
+
     async def check(self) -> None:
         """List the endpoint's models.
 
@@ -89,6 +99,8 @@ class OpenAIProvider:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+        if self._batches is not None:
+            await self._batches.close()
 
     async def _exchange(self, method: str, path: str, body: bytes | None, timeout_s: float) -> Reply:
         """One HTTP exchange that ended in a 2xx."""

@@ -27,6 +27,20 @@ class OpenAIOptions(BaseModel):
     first_byte_s: float | None = Field(
         default=None, gt=0, description="With `stream`: longest wait for the first piece, in seconds."
     )
+    batch_window: str = Field(
+        default="24h", pattern=r"^\d+[hd]$", description="Within which time the batch API is to answer a job."
+    )
+    batch_requests: int = Field(
+        default=50_000, ge=1, le=50_000, description="Requests that one job of the batch API takes."
+    )
+    batch_bytes: int = Field(
+        default=50_000_000, ge=100_000, le=200_000_000, description="Bytes that one job's file of requests may have."
+    )
+    batch_lookup: bool = Field(
+        default=True,
+        description="Whether the batch API lists jobs with the `metadata` they were created with. Where it does not, a "
+        "job whose creation was cut off is put aside for a person.",
+    )
     tokenizer: str = Field(
         default=AUTO,
         min_length=1,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from resources.llm.state import rules_breaker, rules_budget, rules_limiter
-from resources.llm.state.protocol import Admitted, Intent, ModelLimits, Refused, StoreConfig, Verdict, Wait
+from resources.llm.state.protocol import HOLD, Admitted, Intent, ModelLimits, Refused, StoreConfig, Verdict, Wait
 from resources.llm.state.tables import GuardTables, ModelGuards, OpenIntent
 
 UNLIMITED = ModelLimits()
@@ -51,22 +52,31 @@ def _ask_limiter(
     return Wait(seconds, "rate_limited") if seconds > 0 else None
 
 
+def hold_anew(tables: GuardTables, holds: Sequence[Intent]) -> None:
+    """Open the intents that are not open, whatever the guards say. Their reserves still are to be counted."""
+    for intent in holds:
+        if tables.intent(intent.attempt_id) is None:
+            tables.put_intent(_opened(intent, tuple(dict.fromkeys(intent.scopes)), slot=0))
+
+
 def _hold(tables: GuardTables, intent: Intent, scopes: tuple[str, ...], now: float) -> None:
     slot = rules_limiter.slot_at(now)
     tables.count(intent.model, slot, intent.tokens, rules_limiter.last_expired_slot(now))
     for scope in scopes:
         tables.add(scope, 0, 0, intent.reserve_nano_usd)
-    tables.put_intent(
-        OpenIntent(
-            attempt_id=intent.attempt_id,
-            model=intent.model,
-            scopes=scopes,
-            reserve_nano_usd=intent.reserve_nano_usd,
-            tokens=intent.tokens,
-            owner=intent.owner,
-            record=intent.record,
-            slot=slot,
-        )
-    )
-    if not tables.knows_owner(intent.owner):
+    tables.put_intent(_opened(intent, scopes, slot))
+    if not intent.owner.startswith(HOLD) and not tables.knows_owner(intent.owner):
         tables.see_owner(intent.owner, now)
+
+
+def _opened(intent: Intent, scopes: tuple[str, ...], slot: int) -> OpenIntent:
+    return OpenIntent(
+        attempt_id=intent.attempt_id,
+        model=intent.model,
+        scopes=scopes,
+        reserve_nano_usd=intent.reserve_nano_usd,
+        tokens=intent.tokens,
+        owner=intent.owner,
+        record=intent.record,
+        slot=slot,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Literal
 
 from resources.llm.state import admission, settling, steering
@@ -78,8 +79,9 @@ class MemoryStateStore:
         with self._lock:
             self._tables.drop_records(attempt_ids)
 
-    async def rebuild(self, charges: list[tuple[str, int, int]]) -> None:
+    async def rebuild(self, charges: list[tuple[str, int, int]], holds: Sequence[Intent] = ()) -> None:
         with self._lock:
+            admission.hold_anew(self._tables, holds)
             self._tables.replace_totals(charges)
 
     def cache_peek(self, key: str, now: float) -> bytes | None:

@@ -9,6 +9,7 @@ nobody changes it all the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -17,6 +18,11 @@ Charge = Literal["settled", "ambiguous", "overrun", "free"]
 WaitCause = Literal["rate_limited", "budget_held", "probe_in_flight"]
 RefusalReason = Literal["circuit_open", "budget_exhausted"]
 ProviderHealth = Literal["success", "fault", "neutral"]
+
+HOLD = "hold:"
+"""What the owner of an intent begins with that outlives every process: a provider's batch job. Such an owner is never
+taken for dead, so nobody but the one who settles it ends the intent; the database knows it, too, and gives it back to a
+store that lost its memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class Intent:
         scopes: budget windows already expanded, e.g. `day:2026-11-22`, `task:support_triage`.
         reserve_nano_usd: the attempt's worst case.
         tokens: worst-case input + output tokens, for the limiter.
-        owner: the process instance that makes the attempt.
+        owner: the process instance that makes the attempt, or `hold:<id>`.
     """
 
     attempt_id: str
@@ -94,7 +100,8 @@ class Settlement:
         tokens_used: the provider's count, to correct the limiter; None where unknown.
         health: what the breaker learns.
         pause_s: seconds the model's limiter stays shut, as the provider asked.
-        record: the ledger row (JSON), put into the outbox in the same step.
+        also_ambiguous_nano_usd: of a batch job's hold, what is kept beside the cost for requests whose bill is unknown.
+        record: the ledger row (JSON), put into the outbox in the same step; empty where the ledger has it already.
     """
 
     attempt_id: str
@@ -104,6 +111,7 @@ class Settlement:
     health: ProviderHealth
     record: str
     pause_s: float = 0.0
+    also_ambiguous_nano_usd: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,8 +261,11 @@ class StateStore(Protocol):
         """Forget records that the ledger holds."""
         ...
 
-    async def rebuild(self, charges: list[tuple[str, int, int]]) -> None:
-        """Replace all scope totals by (scope, settled, ambiguous) as summed from the ledger."""
+    async def rebuild(self, charges: list[tuple[str, int, int]], holds: Sequence[Intent] = ()) -> None:
+        """Replace all scope totals by (scope, settled, ambiguous) as summed from the ledger, and open `holds` anew.
+
+        Asks no cap: what they hold was admitted before the store lost its memory.
+        """
         ...
 
     def cache_peek(self, key: str, now: float) -> bytes | None:

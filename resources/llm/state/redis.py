@@ -11,6 +11,7 @@ import itertools
 import os
 import uuid
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from domain.errors import StateUnavailableError
@@ -155,9 +156,10 @@ class RedisStateStore:
     async def acknowledge_outbox(self, attempt_ids: list[str]) -> None:
         await self._run(steering_scripts.ACKNOWLEDGE, *(attempt_id.encode() for attempt_id in attempt_ids))
 
-    async def rebuild(self, charges: list[tuple[str, int, int]]) -> None:
+    async def rebuild(self, charges: list[tuple[str, int, int]], holds: Sequence[Intent] = ()) -> None:
+        opened = (each for hold in holds for each in (hold.attempt_id.encode(), encode_intent(hold, 0.0)))
         flat = (str(each).encode() for charge in charges for each in charge)
-        await self._run(steering_scripts.REBUILD, *flat)
+        await self._run(steering_scripts.REBUILD, number(2 * len(holds)), *opened, *flat)
 
     def cache_peek(self, key: str, now: float) -> bytes | None:  # noqa: ARG002 - the Protocol's signature
         return None  # what this process remembers, another may have cleared
@@ -237,6 +239,7 @@ class RedisStateStore:
             number(now + settlement.pause_s) if settlement.pause_s > 0 else NEVER,
             number(now),
             self._policy,
+            amount(settlement.also_ambiguous_nano_usd, "cost"),
         )
 
     async def _withdraw_doubtful(self) -> None:

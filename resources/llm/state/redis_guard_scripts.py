@@ -83,7 +83,9 @@ redis.call('HSET', slots, slot, whole(requests + 1) .. ' ' .. whole(tokens + int
 for _, scope in ipairs(intent.scopes) do reserve(scope, intent.reserve) end
 redis.call('HSET', key('intents'), id, ARGV[3])
 redis.call('SADD', key('owned:' .. intent.owner), id)
-redis.call('ZADD', key('owners'), 'NX', ARGV[4], intent.owner)
+if string.sub(intent.owner, 1, 5) ~= 'hold:' then
+    redis.call('ZADD', key('owners'), 'NX', ARGV[4], intent.owner)
+end
 if probing then
     if model.state ~= 'half_open' then model.successes = 0 end
     model.state, model.probe, model.probe_owner, model.probe_until = 'half_open', id, intent.owner, ARGV[9]
@@ -94,7 +96,7 @@ return {'admitted', probing and 1 or 0}
 )
 
 # ARGV: 2 attempt id, 3 charge, 4 cost, 5 tokens used ('' = unknown), 6 health, 7 record, 8 record if this is an overrun
-# ('' = not given), 9 until when to pause ('' = not), 10 now, 11 breaker policy as JSON.
+# ('' = not given), 9 until when to pause ('' = not), 10 now, 11 breaker policy as JSON, 12 ambiguous beside the cost.
 # A bill above the reserve needs a record that says so, which the caller writes: then the answer is `amend`.
 SETTLE = Script(
     "settle",
@@ -111,9 +113,9 @@ local settled, ambiguous, record, overrun = '0', '0', ARGV[7], charge == 'overru
 if charge == 'ambiguous' then
     ambiguous = held.reserve
 elseif charge ~= 'free' then
-    settled = cost
+    settled, ambiguous = cost, ARGV[12]
     if charge == 'settled' and tonumber(cost) > tonumber(held.reserve) then
-        if ARGV[8] == '' then return {'amend'} end
+        if ARGV[8] == '' and record ~= '' then return {'amend'} end
         record, overrun = ARGV[8], true
     end
 end
@@ -132,7 +134,7 @@ if overrun then
     end
 end
 drop_intent(id, held.owner)
-put_record(id, record)
+if record ~= '' then put_record(id, record) end
 
 if used and used ~= held.tokens then
     local slots, slot = key('slots:' .. held.model), whole(held.slot)

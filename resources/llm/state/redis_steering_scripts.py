@@ -38,7 +38,7 @@ return {redis.call('HGETALL', key('models')), redis.call('SMEMBERS', key('asked'
 """,
 )
 
-# ARGV: scope, settled, ambiguous, repeated.
+# ARGV: 2 how many of the next tell of holds, then ids and intents of holds, then scope, settled, ambiguous, repeated.
 REBUILD = Script(
     "rebuild",
     SCOPES
@@ -47,7 +47,15 @@ REBUILD = Script(
 for _, field in ipairs(redis.call('HKEYS', key('scopes'))) do
     if string.sub(field, 1, 2) ~= 'f:' then redis.call('HSET', key('scopes'), field, '0') end
 end
-for i = 2, #ARGV, 3 do
+local totals = 3 + tonumber(ARGV[2])
+for i = 3, totals - 1, 2 do
+    local id, held = ARGV[i], parse_intent(ARGV[i + 1])
+    if redis.call('HEXISTS', key('intents'), id) == 0 then
+        redis.call('HSET', key('intents'), id, ARGV[i + 1])
+        redis.call('SADD', key('owned:' .. held.owner), id)
+    end
+end
+for i = totals, #ARGV, 3 do
     add('s:', ARGV[i], ARGV[i + 1])
     add('a:', ARGV[i], ARGV[i + 2])
     reserve(ARGV[i], '0')

@@ -57,10 +57,11 @@ def book(reserve_nano_usd: int, settlement: Settlement) -> Booking:
         return Booking(0, 0, overrun=False, record=settlement.record)
     if settlement.charge == "ambiguous":
         return Booking(0, reserve_nano_usd, overrun=False, record=settlement.record)
-    cost = settlement.cost_nano_usd
+    cost, kept = settlement.cost_nano_usd, settlement.also_ambiguous_nano_usd
     if settlement.charge == "settled" and cost > reserve_nano_usd:
-        return Booking(cost, 0, overrun=True, record=amended(settlement.record, charge="overrun"))
-    return Booking(cost, 0, overrun=settlement.charge == "overrun", record=settlement.record)
+        record = settlement.record and amended(settlement.record, charge="overrun")
+        return Booking(cost, kept, overrun=True, record=record)
+    return Booking(cost, kept, overrun=settlement.charge == "overrun", record=settlement.record)
 
 
 def lost_record(record: str, reserve_nano_usd: int) -> str:

@@ -19,7 +19,8 @@ def settle(tables: GuardTables, settlement: Settlement, config: StoreConfig, now
         tables.add(scope, booking.settled_nano_usd, booking.ambiguous_nano_usd, -held.reserve_nano_usd)
     frozen = _freeze(tables, held.scopes) if booking.overrun else ()
     tables.drop_intent(held.attempt_id)
-    tables.put_record(held.attempt_id, booking.record)
+    if booking.record:
+        tables.put_record(held.attempt_id, booking.record)
     if settlement.tokens_used is not None and settlement.tokens_used != held.tokens:
         tables.correct_tokens(held.model, held.slot, settlement.tokens_used - held.tokens)
     return SettleResult(_teach(tables, held.model, settlement, config, now), frozen)

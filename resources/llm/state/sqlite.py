@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -102,8 +103,12 @@ class SqliteStateStore:
     async def acknowledge_outbox(self, attempt_ids: list[str]) -> None:
         await self._file.write(lambda t: t.drop_records(attempt_ids))
 
-    async def rebuild(self, charges: list[tuple[str, int, int]]) -> None:
-        await self._file.write(lambda t: t.replace_totals(charges))
+    async def rebuild(self, charges: list[tuple[str, int, int]], holds: Sequence[Intent] = ()) -> None:
+        def step(tables: SqliteTables) -> None:
+            admission.hold_anew(tables, holds)
+            tables.replace_totals(charges)
+
+        await self._file.write(step)
 
     def cache_peek(self, key: str, now: float) -> bytes | None:  # noqa: ARG002 - the Protocol's signature
         return None  # what this process remembers, another may have cleared

@@ -67,7 +67,7 @@ def _host(location: str) -> str:
 
 
 def _refuse_unused(settings: EndpointSettings) -> None:
-    unused = [name for name in ("api_key", "headers", "options") if getattr(settings, name)]
+    unused = [name for name in ("api_key", "headers") if getattr(settings, name)]
     if unused:
         raise ConfigurationError(
             f"Vertex AI does not use {' and '.join(unused)}",

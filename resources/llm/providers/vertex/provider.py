@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from domain.errors import FaultClass, ProviderError
 from resources.llm.providers.tokens import byte_token_bound
+from resources.llm.providers.vertex.batches import VertexBatches
 from resources.llm.providers.vertex.names import Target, target_of
+from resources.llm.providers.vertex.options import read_options
 from resources.llm.types import ProviderAnswer, Request
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ class VertexProvider:
         self._credentials = credentials
         self._opening = asyncio.Lock()
         self._session: Session | None = None
+        self._options = read_options(settings)
+        self._batches: VertexBatches | None = None
         self._closed = False
 
     def input_token_bound(self, request: Request) -> int:
@@ -56,6 +60,16 @@ class VertexProvider:
         session = await self._open_session(timeout_s)
         return await session.generate(request, timeout_s - (clock() - started), byte_token_bound(request))
 
+    def batch_api(self) -> VertexBatches:
+        """Batch prediction jobs over files in Cloud Storage.
+
+        Raises:
+            ConfigurationError: no folder for the files is set.
+        """
+        if self._batches is None:
+            self._batches = VertexBatches(self._target, self._options, self._credentials)
+        return self._batches
+
     async def check(self) -> None:
         """Ask for the project's locations: that takes a connection, credentials and a project, and generates nothing.
 
@@ -72,6 +86,8 @@ class VertexProvider:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+        if self._batches is not None:
+            await self._batches.close()
 
     async def _open_session(self, timeout_s: float) -> Session:
         if self._closed:

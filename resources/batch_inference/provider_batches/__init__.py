@@ -1,0 +1,1 @@
+"""Chunks handed to a provider's batch API: written down first, found again after a crash, settled once."""
