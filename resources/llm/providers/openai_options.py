@@ -1,8 +1,8 @@
-"""The options of `openai/…`, checked when the provider is made."""
+"""The options of `openai/…` and `embeddings/…`, checked when the provider is made."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,19 +14,14 @@ from resources.llm.settings_errors import as_configuration_error
 if TYPE_CHECKING:
     from resources.llm.settings import EndpointSettings
 
+Options = TypeVar("Options", bound="TokenOptions")
 
-class OpenAIOptions(BaseModel):
-    """What `options` of the endpoint may hold."""
+
+class TokenOptions(BaseModel):
+    """What bounds the input tokens of any call; all that `options` of `embeddings/…` may hold."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_tokens_field: MaxTokensField = Field(
-        default="max_tokens", description="Name of the length limit: newer endpoints know only the longer one."
-    )
-    stream: bool = Field(default=False, description="True: take answers in pieces.")
-    first_byte_s: float | None = Field(
-        default=None, gt=0, description="With `stream`: longest wait for the first piece, in seconds."
-    )
     tokenizer: str = Field(
         default=AUTO,
         min_length=1,
@@ -41,14 +36,26 @@ class OpenAIOptions(BaseModel):
     )
 
 
-def read_options(settings: EndpointSettings) -> OpenAIOptions:
+class OpenAIOptions(TokenOptions):
+    """What `options` of `openai/…` may hold."""
+
+    max_tokens_field: MaxTokensField = Field(
+        default="max_tokens", description="Name of the length limit: newer endpoints know only the longer one."
+    )
+    stream: bool = Field(default=False, description="True: take answers in pieces.")
+    first_byte_s: float | None = Field(
+        default=None, gt=0, description="With `stream`: longest wait for the first piece, in seconds."
+    )
+
+
+def read_options(settings: EndpointSettings, kind: type[Options]) -> Options:
     """The options of `settings`.
 
     Raises:
         ConfigurationError: one is unknown or has a value it does not take.
     """
     try:
-        return OpenAIOptions.model_validate(settings.options)
+        return kind.model_validate(settings.options)
     except ValidationError as error:
-        known = as_configuration_error(error, OpenAIOptions)
+        known = as_configuration_error(error, kind)
     raise ConfigurationError(known.problem, field=f"endpoints.options.{known.field}", mend=known.mend)
