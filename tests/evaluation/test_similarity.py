@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from evaluation.desk import Desk, task_of
+from servers.embeddings import DIMENSIONS
 from servers.openai_server import Fault, OpenAIServer
 
 from domain.dataset import Row, SplitFractions, make_row
@@ -158,4 +159,4 @@ def test_a_model_that_changed_its_vectors_length_gives_no_score(desk: Desk, serv
     done = desk.evaluate(task({"kind": "exact_match"}, prompt={"system_prompt": "Other words."}), rows(80))
     told = [one.reason for one in done.examples if one.score is None]
     assert told
-    assert all("64 dimensions" in reason and "2 " in reason for reason in told)
+    assert all(f"{DIMENSIONS} dimensions" in reason and "2 " in reason for reason in told)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import struct
 from base64 import b64encode
 from collections.abc import Sequence
-from hashlib import sha512
+from hashlib import shake_256
 from typing import Any
 
 from servers.billing import embedded_texts
 
-DIMENSIONS = 64  # bytes of a SHA-512
+DIMENSIONS = 512
 LONGEST_TEXT = 8_000
 
 
@@ -18,7 +18,7 @@ def of_words(text: str) -> list[float]:
     """A vector of the words: each adds a direction of its own, so that texts with words in common lie closer."""
     vector = [0.0] * DIMENSIONS
     for word in text.casefold().split():
-        for number, byte in enumerate(sha512(word.encode()).digest()):
+        for number, byte in enumerate(shake_256(word.encode()).digest(DIMENSIONS)):
             vector[number] += byte / 255 - 0.5
     return vector
 
