@@ -118,14 +118,15 @@ def check_embedding_model(model: str, kinds: Mapping[str, str], field: str) -> N
     Raises:
         InputError: naming `field` and the mend.
     """
-    endpoint, _, name = model.partition("/")
+    endpoint = model.partition("/")[0]
     if kinds.get(endpoint) == EMBEDDINGS:
         return
-    known = ", ".join(f"{other}/{name or '…'}" for other, kind in sorted(kinds.items()) if kind == EMBEDDINGS)
+    known = ", ".join(f"{name}/…" for name, kind in sorted(kinds.items()) if kind == EMBEDDINGS)
     raise InputError(
         f"{model} gives no vectors: {endpoint} is no endpoint of the kind embeddings",
         field=field,
-        mend=f"write {known}, or add an endpoint with `provider: embeddings` to promptory.yaml.",
+        mend=f"name an embedding model, written {known}; an endpoint of another name says `provider: embeddings` in "
+        "promptory.yaml.",
     )
 
 
