@@ -10,15 +10,16 @@ from domain.contracts import OutputContract
 from domain.errors import InputError
 from domain.evaluators.choice_label import ChoiceLabel
 from domain.evaluators.contains import Contains
+from domain.evaluators.embedding_spec import EMBEDDINGS, EmbeddingSimilaritySpec
 from domain.evaluators.exact_match import ExactMatch
-from domain.evaluators.expected import expected_value
+from domain.evaluators.expected import expected_text, expected_value
 from domain.evaluators.json_fields import JsonFields
 from domain.evaluators.json_schema import JsonSchema
-from domain.evaluators.judge_spec import JudgeSpec
 from domain.evaluators.numeric import Numeric
 from domain.evaluators.regex import Regex
 from domain.evaluators.score import Evaluator, shown
 from domain.evaluators.specs import (
+    AskingSpec,
     BuiltInSpec,
     ChoiceLabelSpec,
     ContainsSpec,
@@ -36,6 +37,7 @@ from domain.evaluators.text_similarity import TextSimilarity
 from domain.evaluators.token_f1 import TokenF1
 
 OFFLINE = "offline"
+_NO_WRITERS = frozenset({OFFLINE, EMBEDDINGS})
 
 
 def build_evaluator(spec: BuiltInSpec, contract: OutputContract) -> Evaluator:
@@ -82,7 +84,7 @@ def check_evaluators(specs: Sequence[EvaluatorSpec], contract: OutputContract) -
             "with `|`.",
         )
     for spec in specs:
-        if not isinstance(spec, PythonSpec | JudgeSpec):
+        if not isinstance(spec, PythonSpec | AskingSpec):
             build_evaluator(spec, contract)
 
 
@@ -96,11 +98,53 @@ def check_judge_model(model: str, kinds: Mapping[str, str], field: str) -> None:
         InputError: naming `field` and the mend.
     """
     kind = kinds.get(model.partition("/")[0])
-    if kind is not None and kind != OFFLINE:
+    if kind is not None and kind not in _NO_WRITERS:
         return
-    what = "reads demonstrations only and can judge nothing" if kind == OFFLINE else "has no known provider"
-    known = ", ".join(f"{name}/…" for name, kind in sorted(kinds.items()) if kind != OFFLINE)
+    what = {
+        None: "has no known provider",
+        OFFLINE: "reads demonstrations only and can judge nothing",
+        EMBEDDINGS: "turns texts into vectors and can judge nothing",
+    }[kind]
+    known = ", ".join(f"{name}/…" for name, kind in sorted(kinds.items()) if kind not in _NO_WRITERS)
     raise InputError(f"the judge's model {model} {what}", field=field, mend=f"write one of {known}.")
+
+
+def check_embedding_model(model: str, kinds: Mapping[str, str], field: str) -> None:
+    """Refuse an embedding similarity whose model is none of an endpoint that gives vectors.
+
+    Args:
+        kinds: of provider, by endpoint.
+
+    Raises:
+        InputError: naming `field` and the mend.
+    """
+    endpoint = model.partition("/")[0]
+    if kinds.get(endpoint) == EMBEDDINGS:
+        return
+    known = ", ".join(f"{name}/…" for name, kind in sorted(kinds.items()) if kind == EMBEDDINGS)
+    raise InputError(
+        f"{model} gives no vectors: {endpoint} is no endpoint of the kind embeddings",
+        field=field,
+        mend=f"name an embedding model, written {known}; an endpoint of another name says `provider: embeddings` in "
+        "promptory.yaml.",
+    )
+
+
+def check_writing_model(model: str, kinds: Mapping[str, str], field: str) -> None:
+    """Refuse an embedding model where a model has to answer in words.
+
+    Args:
+        kinds: of provider, by endpoint.
+
+    Raises:
+        InputError: naming `field` and the mend.
+    """
+    if kinds.get(model.partition("/")[0]) == EMBEDDINGS:
+        raise InputError(
+            f"{model} turns texts into vectors and cannot answer a prompt",
+            field=field,
+            mend="name a language model; embedding models are for the evaluator embedding_similarity.",
+        )
 
 
 def check_expected(specs: Sequence[EvaluatorSpec], contract: OutputContract, expected: Any) -> None:
@@ -121,7 +165,9 @@ def check_expected(specs: Sequence[EvaluatorSpec], contract: OutputContract, exp
 
 
 def _check_expected(spec: EvaluatorSpec, contract: OutputContract, expected: Any) -> None:
-    if isinstance(spec, PythonSpec | JudgeSpec):
+    if isinstance(spec, EmbeddingSimilaritySpec):
+        expected_text(expected)
+    elif isinstance(spec, PythonSpec | AskingSpec):
         expected_value(contract, expected)  # what the function or the judge makes of it, only they know
     else:
         build_evaluator(spec, contract).check_expected(expected)

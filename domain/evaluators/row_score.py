@@ -31,7 +31,8 @@ class RowScore:
         value: 0 to 1; None where the evaluator or the judge failed. An unparsable answer has 0.
         reason: why it is this score, or what failed.
         variance: between repeated judgements of this row (sample variance); None where there are not two.
-        call_ids: calls of a judge, in the order of their samples.
+        call_ids: calls of a judge, in the order of their samples; of an embedding model, for the answer and for the
+            expected text.
         cost_nano_usd: what these cost when they were made.
         failed_judgements: of several judgements of this row, those that could not be had or read.
     """

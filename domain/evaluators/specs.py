@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, field_validator
 
+from domain.evaluators.embedding_spec import EmbeddingSimilaritySpec
 from domain.evaluators.judge_spec import JudgeSpec
 from domain.evaluators.spec_base import SCORE_NAME_PATTERN, Spec
 
@@ -114,4 +115,6 @@ BuiltInSpec = (
     | TokenF1Spec
     | TextSimilaritySpec
 )
-EvaluatorSpec = Annotated[BuiltInSpec | PythonSpec | JudgeSpec, Field(discriminator="kind")]
+AskingSpec = JudgeSpec | EmbeddingSimilaritySpec
+"""Evaluators that ask a model: their calls are paid for, and need no opening."""
+EvaluatorSpec = Annotated[BuiltInSpec | PythonSpec | AskingSpec, Field(discriminator="kind")]

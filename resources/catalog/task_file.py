@@ -8,9 +8,15 @@ from types import MappingProxyType
 from pydantic import ValidationError
 
 from domain.errors import InputError
+from domain.evaluators.embedding_spec import EMBEDDINGS, EmbeddingSimilaritySpec
 from domain.evaluators.judge_spec import JudgeSpec
-from domain.evaluators.registry import check_evaluators, check_judge_model
-from domain.optimization import MiproV2Spec, check_optimizer
+from domain.evaluators.registry import (
+    check_embedding_model,
+    check_evaluators,
+    check_judge_model,
+    check_writing_model,
+)
+from domain.optimization import ChainSpec, OptimizerSpec, StageSpec, check_optimizer, proposal_model
 from domain.rendering import check_templates
 from domain.task import Task
 from resources.catalog.field_errors import first_error
@@ -49,13 +55,28 @@ def _check_parts(task: Task, kinds: Kinds) -> None:
     model = _by_kind(prompt.model, kinds, "prompt.model")
     check_templates(prompt, task.dataset.inputs)
     check_evaluators(task.evaluators, prompt.steps[-1].output)
-    _check_judges(task, kinds)
+    _check_asked_models(task, kinds)
+    for number, cheaper in enumerate(task.compress.models):
+        _by_kind(cheaper, kinds, f"compress.models.{number}")
     if task.optimizer is not None:
-        optimizer = task.optimizer
-        if isinstance(optimizer, MiproV2Spec) and optimizer.proposal_model is not None:
-            writes = _by_kind(optimizer.proposal_model, kinds, "optimizer.proposal_model")
-            optimizer = optimizer.model_copy(update={"proposal_model": writes})
-        check_optimizer(optimizer, model)
+        check_optimizer(_writers_by_kind(task.optimizer, kinds), model)
+
+
+def _writers_by_kind(optimizer: OptimizerSpec, kinds: Kinds) -> OptimizerSpec:
+    """The optimizer with kinds of provider in place of endpoints' names."""
+    if not isinstance(optimizer, ChainSpec):
+        return _writer_by_kind(optimizer, kinds, "optimizer")
+    stages = [
+        _writer_by_kind(stage, kinds, f"optimizer.stages.{number}") for number, stage in enumerate(optimizer.stages)
+    ]
+    return optimizer.model_copy(update={"stages": tuple(stages)})
+
+
+def _writer_by_kind(stage: StageSpec, kinds: Kinds, place: str) -> StageSpec:
+    model = proposal_model(stage, "")
+    if not model:
+        return stage
+    return stage.model_copy(update={"proposal_model": _by_kind(model, kinds, f"{place}.proposal_model")})
 
 
 def _by_kind(model: str, kinds: Kinds, field: str) -> str:
@@ -63,17 +84,22 @@ def _by_kind(model: str, kinds: Kinds, field: str) -> str:
     endpoint, _, name = model.partition("/")
     kind = kinds.get(endpoint)
     if kind is None or not name:
+        writing = [name for name, kind in kinds.items() if kind != EMBEDDINGS]
         raise InputError(
             f"unknown endpoint {endpoint!r}",
             field=field,
-            mend=f"write one of {known_names(kinds)}, or add endpoints.{endpoint} to promptory.yaml.",
+            mend=f"write one of {known_names(writing)}, or add endpoints.{endpoint} to promptory.yaml.",
         )
+    check_writing_model(model, kinds, field)
     return f"{kind}/{name}"
 
 
-def _check_judges(task: Task, kinds: Kinds) -> None:
+def _check_asked_models(task: Task, kinds: Kinds) -> None:
+    """The models that evaluators and the gate ask."""
     for number, spec in enumerate(task.evaluators):
         if isinstance(spec, JudgeSpec):
             check_judge_model(spec.model, kinds, f"evaluators.{number}.model")
+        elif isinstance(spec, EmbeddingSimilaritySpec):
+            check_embedding_model(spec.model, kinds, f"evaluators.{number}.model")
     if task.gate.pairwise is not None:
         check_judge_model(task.gate.pairwise.model, kinds, "gate.pairwise.model")

@@ -8,8 +8,8 @@ from typing import Self
 
 from domain.dataset import Row
 from domain.errors import InputError
-from domain.evaluators.judge_spec import JudgeSpec
 from domain.evaluators.score import Evaluator
+from domain.evaluators.specs import AskingSpec
 from domain.optimization import (
     GepaSpec,
     OptimizerSpec,
@@ -32,7 +32,7 @@ class Material:
     train: Sequence[Row]
     dev: Sequence[Row]
     spec: OptimizerSpec
-    evaluator: Evaluator | JudgeSpec
+    evaluator: Evaluator | AskingSpec
 
     @classmethod
     def checked(
@@ -41,7 +41,7 @@ class Material:
         train: Sequence[Row],
         dev: Sequence[Row],
         spec: OptimizerSpec,
-        evaluator: Evaluator | JudgeSpec,
+        evaluator: Evaluator | AskingSpec,
     ) -> Self:
         """The material, its dev rows cut to what the optimizer scores on.
 

@@ -1,4 +1,4 @@
-"""What a prompt's answer to a row scores: by an evaluator, or by a judge whose calls are the run's own."""
+"""What a prompt's answer to a row scores: by an evaluator, or by a model whose calls are the run's own."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Protocol
 
 from domain.dataset import Row
 from domain.errors import EvaluatorError, OutputParseError
+from domain.evaluators.embedding_score import TEXT_FIELD, compared_texts, embedding_prompt, similarity_score
+from domain.evaluators.embedding_spec import EmbeddingSimilaritySpec
 from domain.evaluators.judge_prompt import graded_fields, grading_prompt
 from domain.evaluators.judge_score import Judgement, judged_score
 from domain.evaluators.judge_spec import JudgeSpec
 from domain.evaluators.score import Evaluator, Score, unparsable
+from domain.evaluators.specs import AskingSpec
 from domain.message import Message
 from domain.parsing import parse_output
-from domain.prompt import PromptVersion
+from domain.prompt import PromptStep, PromptVersion
 from domain.rendering import StepRenderer
 from resources.dspy_runtime.calls import JUDGING, Draw, RunCalls, TaskCall
 from resources.llm.prompt_request import build_request
@@ -44,17 +47,19 @@ class RowScores(Protocol):
         """The score as an evaluation would give it.
 
         Raises:
-            EvaluatorError: there is none: the evaluator or the judge itself failed.
+            EvaluatorError: there is none: the evaluator or the model it asks failed.
             InputError: the row's expected answer cannot be scored.
-            OptimizationHalted: a judge's call got no answer.
+            OptimizationHalted: a call to that model got no answer.
         """
         ...
 
 
-def row_scores(evaluator: Evaluator | JudgeSpec, prompt: PromptVersion, calls: RunCalls) -> RowScores:
+def row_scores(evaluator: Evaluator | AskingSpec, prompt: PromptVersion, calls: RunCalls) -> RowScores:
     """How answers of `prompt`, and of every variant of it, are scored."""
     if isinstance(evaluator, JudgeSpec):
         return JudgeScores(evaluator, prompt, calls)
+    if isinstance(evaluator, EmbeddingSimilaritySpec):
+        return EmbeddingScores(evaluator, prompt, calls)
     return EvaluatorScores(evaluator)
 
 
@@ -85,12 +90,9 @@ class JudgeScores:
 
     def score(self, given: Given) -> Score:
         """See `RowScores.score`. An answer that breaks its contract scores 0 and is not shown to the judge."""
-        if given.broken is not None and given.broken != self._last.name:
-            return Score(0.0, f"the answer of step {given.broken} breaks its contract", parsed=False)
-        try:
-            parse_output(self._last.output, given.text)
-        except OutputParseError as error:
-            return unparsable(error)
+        unreadable = _unreadable(given, self._last)
+        if unreadable is not None:
+            return unreadable
         fields = graded_fields(self._spec, given.row.inputs, given.row.output, self._last.output, given.text)
         messages = self._renderer.render(fields)
         task = TaskCall(given.version, given.row.row_id, f"{JUDGING}:{self._spec.name}", purpose=JUDGING)
@@ -115,3 +117,49 @@ class JudgeScores:
         plain = number == 0 and request.temperature == 0
         answer = self._calls.answer(request, Draw(None if plain else number, sample), task)
         return Judgement(answer["text"], answer.get("refused"))
+
+
+class EmbeddingScores:
+    """Scores of an embedding similarity. Vectors are the run's own calls, as a judge's are: one for each new text."""
+
+    def __init__(self, spec: EmbeddingSimilaritySpec, prompt: PromptVersion, calls: RunCalls) -> None:
+        self._spec = spec
+        self._last = prompt.steps[-1]
+        self._calls = calls
+        self._prompt = embedding_prompt(spec)
+        self._renderer = StepRenderer(self._prompt.steps[0])
+
+    def score(self, given: Given) -> Score:
+        """See `RowScores.score`. An answer that breaks its contract or is empty scores 0 and is not embedded."""
+        unreadable = _unreadable(given, self._last)
+        if unreadable is not None:
+            return unreadable
+        texts = compared_texts(self._last.output, given.row.output, given.text)
+        settled = texts.settled()
+        if settled is not None:
+            return settled
+        found = similarity_score(self._spec, self._vector(texts.given, given), self._vector(texts.expected, given))
+        if found.value is not None:
+            return Score(found.value, found.reason)
+        raise EvaluatorError(
+            f"{self._spec.name} has no score for an answer to row {given.row.row_id}: {found.reason}",
+            field="evaluators",
+            mend="name a model that takes such texts, which starts a new run; or mend the row.",
+        )
+
+    def _vector(self, text: str, given: Given) -> Judgement:
+        request = build_request(self._prompt, self._renderer.render({TEXT_FIELD: text}))
+        task = TaskCall(given.version, given.row.row_id, f"{JUDGING}:{self._spec.name}", purpose=JUDGING)
+        answer = self._calls.answer(request, Draw(), task)
+        return Judgement(answer["text"], answer.get("refused"))
+
+
+def _unreadable(given: Given, last: PromptStep) -> Score | None:
+    """The 0 of an answer that breaks its contract, or an earlier step's; None where it can be read."""
+    if given.broken is not None and given.broken != last.name:
+        return Score(0.0, f"the answer of step {given.broken} breaks its contract", parsed=False)
+    try:
+        parse_output(last.output, given.text)
+    except OutputParseError as error:
+        return unparsable(error)
+    return None

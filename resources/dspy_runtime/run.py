@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from domain.dataset import Row
 from domain.errors import UnansweredError
-from domain.evaluators.judge_spec import JudgeSpec
 from domain.evaluators.score import Evaluator
+from domain.evaluators.specs import AskingSpec
 from domain.optimization import LabeledFewShotSpec, OptimizerSpec
 from domain.prompt import PromptVersion
 from domain.statistics.intervals import mean_interval
@@ -30,7 +30,7 @@ def optimize(
     train: Sequence[Row],
     dev: Sequence[Row],
     spec: OptimizerSpec,
-    evaluator: Evaluator | JudgeSpec,
+    evaluator: Evaluator | AskingSpec,
     completer: Completer,
     journal: JournalStore,
     *,
@@ -49,7 +49,7 @@ def optimize(
     never changes the result.
 
     Args:
-        evaluator: the metric, the one an evaluation would use; a judge's calls are the run's, as all others.
+        evaluator: the metric, the one an evaluation would use; where it asks a model, these calls are the run's, too.
         completer: one call through the execution core, from any thread, e.g. `open_client_sync(...).complete`.
         scopes: budget scopes charged besides `run:<run_id>`.
         run_budget_left: asked after a call was refused for lack of budget: may this run's own cap still admit one?
@@ -61,7 +61,7 @@ def optimize(
 
     Raises:
         InputError: the rows, the templates or the optimizer do not fit together.
-        EvaluatorError: the evaluator failed on a row, or the judge gave no readable grade; the run is paused.
+        EvaluatorError: the evaluator failed on a row, or the model it asks gave no score; the run is paused.
         UnansweredError: a call got no answer for another reason; the run is paused and may be run again.
         OutputParseError: the model that writes instructions keeps to no format.
     """

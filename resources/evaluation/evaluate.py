@@ -13,10 +13,11 @@ from upath import UPath
 
 from domain.contracts import OutputContract
 from domain.dataset import DatasetVersion, Row, Split
+from domain.evaluators.embedding_spec import EmbeddingSimilaritySpec
 from domain.evaluators.judge_prompt import comparing_prompt
 from domain.evaluators.judge_spec import JudgeSpec, PairwiseJudgeSpec
 from domain.evaluators.row_score import RowScore
-from domain.evaluators.specs import EvaluatorSpec
+from domain.evaluators.specs import AskingSpec, EvaluatorSpec
 from domain.identity import content_id
 from domain.prompt import PromptVersion
 from domain.scored_pairs import EvaluatedArm
@@ -36,6 +37,7 @@ from resources.evaluation.preferences import Preferences, Side, prefer, write_pr
 from resources.evaluation.prompt_runner import Completer
 from resources.evaluation.results import ExampleResult, contract_problem, make_examples
 from resources.evaluation.scoring import score_rows
+from resources.evaluation.similarity import compare_rows
 from resources.evaluation.stored_answers import StoredAnswers
 from resources.evaluation.stored_judgements import StoredJudgements
 from resources.evaluation.summary import summarise
@@ -140,38 +142,43 @@ class EvaluationEngine:
         calibration, calibrated = await self._calibration(split)
         examples = make_examples(rows, answers, problems, scores)
         identities = [
-            evaluator_identity(one) if isinstance(one, JudgeSpec) else one.identity for one in opened.values()
+            one.identity if isinstance(one, OpenedEvaluator) else evaluator_identity(one) for one in opened.values()
         ]
         record = self._save(prompt, split, examples, calibration, identities)
         return Evaluation(record, tuple(examples), Effort.total([answered.effort, judged, calibrated]))
 
-    def _open(self, contract: OutputContract) -> dict[str, JudgeSpec | OpenedEvaluator]:
-        """Every evaluator by its name, the metric first; a judge needs no opening."""
+    def _open(self, contract: OutputContract) -> dict[str, AskingSpec | OpenedEvaluator]:
+        """Every evaluator by its name, the metric first; those that ask a model need no opening."""
         return {
-            spec.score_name: spec if isinstance(spec, JudgeSpec) else open_evaluator(spec, contract)
+            spec.score_name: spec if isinstance(spec, AskingSpec) else open_evaluator(spec, contract)
             for spec in self._evaluators
         }
 
     async def _scores(
         self,
-        opened: dict[str, JudgeSpec | OpenedEvaluator],
+        opened: dict[str, AskingSpec | OpenedEvaluator],
         prompt: PromptVersion,
         rows: list[Row],
         answers: dict[str, Answer],
         problems: dict[str, str | None],
         label: str,
     ) -> tuple[dict[str, dict[str, RowScore]], Effort]:
-        """Every evaluator's scores by input id, and what judging took."""
+        """Every evaluator's scores by input id, and what asking models for them took."""
         scores: dict[str, dict[str, RowScore]] = {}
         total = Effort()
         for name, one in opened.items():
-            if isinstance(one, JudgeSpec):
-                progress = self._shown(f"{label} · {name}")
-                scores[name], effort = await grade_rows(self._judge, one, prompt, rows, answers, problems, progress)
-                total = Effort.total([total, effort])
-            else:
-                # In a thread: a slow function must not keep the core from telling others that it is alive.
-                scores[name] = await asyncio.to_thread(score_rows, one.evaluator, rows, answers)
+            progress = self._shown(f"{label} · {name}")
+            match one:
+                case JudgeSpec():
+                    asked = grade_rows(self._judge, one, prompt, rows, answers, problems, progress)
+                case EmbeddingSimilaritySpec():
+                    asked = compare_rows(self._judge, one, prompt, rows, answers, problems, progress)
+                case OpenedEvaluator():
+                    # In a thread: a slow function must not keep the core from telling others that it is alive.
+                    scores[name] = await asyncio.to_thread(score_rows, one.evaluator, rows, answers)
+                    continue
+            scores[name], effort = await asked
+            total = Effort.total([total, effort])
         return scores, total
 
     async def prefer(

@@ -22,7 +22,9 @@ class OpenedEvaluator:
 
 
 def open_evaluator(spec: BuiltInSpec | PythonSpec, contract: OutputContract) -> OpenedEvaluator:
-    """The evaluator `spec` names, reading answers by `contract`; a function is imported now. A judge is none: it asks.
+    """The evaluator `spec` names, reading answers by `contract`; a function is imported now.
+
+    Specs that ask a model need no opening.
 
     Raises:
         InputError: the two do not fit, or there is no such function.

@@ -39,13 +39,18 @@ async def grade_rows(
     judged = await judge.judge(
         grading_prompt(spec), subjects.values(), name=spec.name, samples=spec.samples, progress=progress
     )
-    scores = {
-        row.input_id: RowScore(0.0, contract_problems[row.input_id] or "", ScoreStatus.UNPARSABLE)
-        for row in rows
-        if row.input_id not in subjects
-    }
     graded = {input_id: row_score(spec, judged, subject.id) for input_id, subject in subjects.items()}
-    return {**scores, **graded}, judged.effort
+    return {**unreadable_scores(rows, contract_problems), **graded}, judged.effort
+
+
+def unreadable_scores(rows: Sequence[Row], contract_problems: Mapping[str, str | None]) -> dict[str, RowScore]:
+    """By input id, 0 for each answer that breaks its contract: no model is asked about it."""
+    problems = {row.input_id: contract_problems[row.input_id] for row in rows}
+    return {
+        input_id: RowScore(0.0, problem, ScoreStatus.UNPARSABLE)
+        for input_id, problem in problems.items()
+        if problem is not None
+    }
 
 
 def grading_subject(

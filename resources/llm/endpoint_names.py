@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from domain.errors import ConfigurationError
+from domain.evaluators.embedding_spec import EMBEDDINGS
 from resources.llm.providers import KNOWN_PROVIDERS
 
 if TYPE_CHECKING:
@@ -65,6 +66,12 @@ def check_model_names(settings: CoreSettings, given: Iterable[str] = ()) -> None
                 f"{model!r} names no known endpoint" if rest else f"{model!r} does not name an endpoint and a model",
                 field=field,
                 mend=f"write it as one of {known_names(known)}, or add its endpoint to `endpoints`.",
+            )
+        if field.startswith("fallback.") and kinds.get(name) == EMBEDDINGS:
+            raise ConfigurationError(
+                f"nothing can stand in for {model}, nor it for another: vectors of two models cannot be compared",
+                field=field,
+                mend="remove it; an evaluation that got no vector goes on where it was when run again.",
             )
 
 

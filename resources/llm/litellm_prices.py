@@ -9,14 +9,15 @@ from typing import Any
 from domain.pricing import TOKENS_PER_MILLION, LongContextTier, ModelPrice
 
 _CHAT_MODES = ("chat", "completion", "responses")
+_EMBEDDINGS = "embeddings"
 _TIER = re.compile(r"(?:input|output)_cost_per_token_above_(\d+)k_tokens")
-_VENDORS = {"openai": ("openai",), "vertex": ("vertex_ai",)}
+_VENDORS = {"openai": ("openai",), _EMBEDDINGS: ("openai",), "vertex": ("vertex_ai",)}
 
 
 def price_from_entry(model: str, table: dict[str, Any], version: str) -> ModelPrice | None:
     """The price of `model` by LiteLLM's table; None where it is absent, priced by another unit or in several tiers."""
     entry = _find(model, table)
-    if entry is None or entry.get("mode") not in _CHAT_MODES:
+    if entry is None or entry.get("mode") not in _modes(model):
         return None
     thresholds = {int(match[1]) for key in entry if (match := _TIER.fullmatch(key))}
     rates = _rates(entry, "")
@@ -30,6 +31,10 @@ def price_from_entry(model: str, table: dict[str, Any], version: str) -> ModelPr
         long_context = LongContextTier.model_validate({**tier, "above_input_tokens": thousands * 1000})
         price = price.model_copy(update={"long_context": long_context})
     return price
+
+
+def _modes(model: str) -> tuple[str, ...]:
+    return ("embedding",) if model.partition("/")[0] == _EMBEDDINGS else _CHAT_MODES
 
 
 def _find(model: str, table: dict[str, Any]) -> dict[str, Any] | None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from domain.dataset import Row
+from domain.evaluators.embedding_score import TEXT_FIELD, embedding_prompt
+from domain.evaluators.embedding_spec import EmbeddingSimilaritySpec
 from domain.evaluators.judge_prompt import grading_prompt, row_fields
 from domain.evaluators.judge_spec import JudgeSpec
 from domain.optimization_plan import Range, StageCalls
@@ -95,6 +97,17 @@ def judge_call(spec: JudgeSpec, sizes: RowSizes) -> CallSize:
     most = _judge_bytes(spec, {**shown[-1], "answer": "x" * sizes.generated})
     limit = spec.parameters.max_output_tokens
     return CallSize(Range(usual // BYTES_PER_TOKEN, most), Range(min(limit, EXPECTED_JUDGEMENT_TOKENS), limit))
+
+
+def embedding_call(spec: EmbeddingSimilaritySpec, sizes: RowSizes) -> CallSize:
+    """A call for the vector of an answer or an expected text: nothing is written, one token is reserved."""
+    most = _embedding_bytes(spec, "x" * sizes.generated)
+    return CallSize(Range(max(1, sizes.mean_answer // BYTES_PER_TOKEN), most), Range(0, 1))
+
+
+def _embedding_bytes(spec: EmbeddingSimilaritySpec, text: str) -> int:
+    prompt = embedding_prompt(spec)
+    return byte_token_bound(build_request(prompt, StepRenderer(prompt.steps[0]).render({TEXT_FIELD: text})))
 
 
 def _judge_bytes(spec: JudgeSpec, fields: dict[str, str]) -> int:

@@ -9,8 +9,10 @@ from typing import Any
 
 from domain.contracts import ChoiceContract
 from domain.dataset import Row
+from domain.evaluators.embedding_spec import EmbeddingSimilaritySpec
 from domain.evaluators.judge_spec import JudgeSpec
-from domain.evaluators.specs import EvaluatorSpec
+from domain.evaluators.specs import AskingSpec, EvaluatorSpec
+from domain.identity import canonical_json
 from domain.optimization import OptimizerSpec, proposal_model, stages_of
 from domain.optimization_plan import Range, StageCalls, planned_stages
 from domain.pricing import Usage, cost_nano_usd, nano_to_usd, reserve_nano_usd, usd_to_nano
@@ -19,7 +21,7 @@ from domain.task import Task
 from resources.dspy_runtime.row_scores import JUDGE_ROUNDS
 from resources.llm.prices import PriceBook
 from resources.llm.settings import CoreSettings
-from resources.optimization.call_sizes import CallSize, RowSizes, judge_call, proposal_call, task_call
+from resources.optimization.call_sizes import CallSize, RowSizes, embedding_call, judge_call, proposal_call, task_call
 
 ASSUMPTION = (
     "Expected: every second answer to a train row is right, a third of GEPA's instructions are worth a full scoring, "
@@ -37,8 +39,8 @@ class PlanLine:
     """One kind of calls of one stage.
 
     Attributes:
-        purpose: `task` (the prompt's own steps), `judge` (a judge that is the metric) or `proposals` (instructions
-            being written).
+        purpose: `task` (the prompt's own steps), `judge` (a judge that is the metric), `vectors` (an embedding
+            similarity that is) or `proposals` (instructions being written).
         cost: nano-USD of all of them; None for a model without a price.
     """
 
@@ -137,7 +139,7 @@ def plan_run(
     caps_nano_usd: dict[str, int],
     metric: EvaluatorSpec,
 ) -> RunPlan:
-    """The plan of a run of `optimizer` on these rows; where `metric` is a judge, its calls are part of it.
+    """The plan of a run of `optimizer` on these rows; where `metric` asks a model, its calls are part of it.
 
     Raises:
         InputError: a row's expected answer does not meet the output contract.
@@ -152,9 +154,8 @@ def plan_run(
         learned = _inherited(learned, stage)
         if stage.task.at_most:
             lines.append(_line(learned, "task", prompt.model, learned.task, task_call(prompt, learned, sizes), prices))
-            if isinstance(metric, JudgeSpec):
-                judged = _judge_calls(prompt, metric, learned.task, len(sizes.rows))
-                lines.append(_line(learned, "judge", metric.model, judged, judge_call(metric, sizes), prices))
+            if isinstance(metric, AskingSpec):
+                lines.append(_metric_line(learned, metric, prompt, sizes, prices))
         writer = proposal_model(spec, prompt.model)
         if writer is not None:
             size = proposal_call(prompt, learned, sizes)
@@ -172,13 +173,29 @@ def binding_caps(task: Task, settings: CoreSettings) -> dict[str, int]:
     return caps
 
 
-def _judge_calls(prompt: PromptVersion, spec: JudgeSpec, task: Range, rows: int) -> Range:
-    """For every row answered, and asked for again where it cannot be read; expected is one for every new answer."""
+def _metric_line(
+    stage: StageCalls, metric: AskingSpec, prompt: PromptVersion, sizes: RowSizes, prices: PriceBook
+) -> PlanLine:
+    """What a metric that asks a model asks of it."""
+    match metric:
+        case JudgeSpec():
+            answers = _new_answers(prompt, stage.task, len(sizes.rows) * LABELS_PER_ROW)
+            calls = Range(answers.expected, answers.at_most * JUDGE_ROUNDS) * metric.samples
+            return _line(stage, "judge", metric.model, calls, judge_call(metric, sizes), prices)
+        case EmbeddingSimilaritySpec():
+            # A text has one vector, whatever its row; each stage may be the first to meet an expected one.
+            expected = len({canonical_json(row.output) for row in sizes.rows})
+            calls = _new_answers(prompt, stage.task, expected) + Range(expected, expected)
+            return _line(stage, "vectors", metric.model, calls, embedding_call(metric, sizes), prices)
+
+
+def _new_answers(prompt: PromptVersion, task: Range, labels: int) -> Range:
+    """Answers to ask a model about; where they are labels, so many different ones are expected."""
     steps, contract = len(prompt.steps), prompt.steps[-1].output
     expected = math.ceil(task.expected / steps)
     if isinstance(contract, ChoiceContract):
-        expected = min(expected, rows * LABELS_PER_ROW)
-    return Range(expected, task.at_most // steps * JUDGE_ROUNDS) * spec.samples
+        expected = min(expected, labels)
+    return Range(expected, task.at_most // steps)
 
 
 def _inherited(before: StageCalls, stage: StageCalls) -> StageCalls:

@@ -12,8 +12,8 @@ from upath import UPath
 
 from domain.dataset import DatasetVersion
 from domain.errors import InputError, PromptoryError
-from domain.evaluators.judge_spec import JudgeSpec
 from domain.evaluators.score import Evaluator
+from domain.evaluators.specs import AskingSpec
 from domain.optimization import OptimizerSpec, optimization_run_id, with_seed_offset
 from domain.pricing import usd_to_nano
 from domain.prompt import PromptVersion
@@ -146,10 +146,10 @@ class OptimizationRun:
             tell=tell,
         )
 
-    def _open_metric(self) -> Evaluator | JudgeSpec:
-        """The metric; a judge needs no opening."""
+    def _open_metric(self) -> Evaluator | AskingSpec:
+        """The metric; one that asks a model needs no opening."""
         spec = self._task.metric
-        if isinstance(spec, JudgeSpec):
+        if isinstance(spec, AskingSpec):
             return spec
         opened = open_evaluator(spec, self._prompt.prompt.steps[-1].output)
         if opened.identity != self._metric:

@@ -18,6 +18,8 @@ Write = Callable[..., Path]
 
 JUDGE = {"kind": "judge", "model": "openai/gpt-4o-mini", "rubric": "Good answers are short."}
 
+SIMILARITY = {"kind": "embedding_similarity", "model": "embeddings/text-embedding-3-small"}
+
 
 def changed(spec: dict, path: str, value: Any) -> dict:
     copy = deepcopy(spec)
@@ -65,6 +67,26 @@ def test_a_good_file_gives_the_task(spec: dict, write_task: Write) -> None:
         ("evaluators", [{"kind": "exact_match"}, JUDGE, JUDGE], "evaluators", "`name`"),
         ("evaluators", [{**JUDGE, "scale": {"lowest": 5, "highest": 5}}], "evaluators.0.scale", ""),
         ("gate", {"pairwise": {"model": "offline/nearest", "rubric": "x"}}, "gate.pairwise.model", "openai/…"),
+        ("prompt.model", "embeddings/small", "prompt.model", "name a language model"),
+        ("evaluators", [{**JUDGE, "model": "embeddings/small"}], "evaluators.0.model", "openai/…"),
+        ("gate", {"pairwise": {"model": "embeddings/small", "rubric": "x"}}, "gate.pairwise.model", "openai/…"),
+        ("compress", {"models": ["openai/a", "embeddings/small"]}, "compress.models.1", "name a language model"),
+        ("compress", {"models": ["acme/a"]}, "compress.models.0", "add endpoints.acme"),
+        (
+            "optimizer",
+            {"kind": "gepa", "proposal_model": "embeddings/small"},
+            "optimizer.proposal_model",
+            "name a language model",
+        ),
+        (
+            "optimizer",
+            {"kind": "chain", "stages": [{"kind": "labeled_few_shot"}, {"kind": "copro", "proposal_model": "acme/a"}]},
+            "optimizer.stages.1.proposal_model",
+            "add endpoints.acme",
+        ),
+        ("evaluators", [{**SIMILARITY, "model": "openai/gpt-4o"}], "evaluators.0.model", "embeddings/…"),
+        ("evaluators", [{**SIMILARITY, "threshold": 2}], "evaluators.0.threshold", ""),
+        ("evaluators", [SIMILARITY, SIMILARITY], "evaluators", "`name`"),
         ("name", "Colours!", "name", "lower-case"),
         ("dataset.split", {"train": 0.9, "dev": 0.9, "test": 0.9}, "dataset.split", ""),
         ("dataset.inputs", ["text", "text"], "", "correct the value"),
@@ -109,6 +131,12 @@ def test_a_judge_may_be_the_metric_of_the_gate_and_of_an_optimizer(spec: dict, w
     judged = changed(spec, "evaluators", [JUDGE])
     for one in (judged, changed(judged, "optimizer", {"kind": "gepa", "proposal_model": "openai/gpt-4o"})):
         assert load_task(write_task(one)).metric.kind == "judge"
+
+
+def test_an_embedding_similarity_may_be_the_metric_at_any_endpoint_of_its_kind(spec: dict, write_task: Write) -> None:
+    for model in ("embeddings/text-embedding-3-small", "team_b/tiny"):
+        file = write_task(changed(spec, "evaluators", [{**SIMILARITY, "model": model}]))
+        assert load_task(file, {"team_b": "embeddings"}).metric.kind == "embedding_similarity"
 
 
 def test_the_line_is_the_one_at_fault(spec: dict, write_task: Write) -> None:

@@ -12,9 +12,8 @@ from typing import Any
 from domain.contracts import ChoiceContract
 from domain.dataset import Row, Split
 from domain.evaluators.exact_match import ExactMatch
-from domain.evaluators.judge_spec import JudgeSpec
 from domain.evaluators.score import Evaluator
-from domain.evaluators.specs import ExactMatchSpec
+from domain.evaluators.specs import AskingSpec, ExactMatchSpec
 from domain.optimization import (
     BootstrapFewShotSpec,
     ChainSpec,
@@ -195,7 +194,7 @@ def run(
     prompt: PromptVersion | None = None,
     train: list[Row] | None = None,
     dev: list[Row] | None = None,
-    evaluator: Evaluator | JudgeSpec | None = None,
+    evaluator: Evaluator | AskingSpec | None = None,
     budget_left: Callable[[], bool] = lambda: True,
     progress: Progress | None = None,
 ) -> OptimizationResult:

@@ -85,7 +85,7 @@ class Judged(ScriptedModel):
 )
 def test_a_judged_run_keeps_to_its_plan_its_rows_and_its_cap(spec: OptimizerSpec, tmp_path: Path) -> None:
     with OpenAIServer(behaviour=answers, tariffs=TARIFFS) as server:
-        whole = run_whole(spec, tmp_path / "whole", server, judged=True)
+        whole = run_whole(spec, tmp_path / "whole", server, metric=JUDGE)
     assert (whole.record.status, whole.record.stop_reason) == ("finished", None)
     assert whole.record.dev_score == max(one["dev_score"] for one in whole.record.candidates)
     assert any(line.purpose == "judge" for line in whole.plan.lines)
@@ -118,7 +118,7 @@ def is_judge(body: dict[str, object]) -> bool:
 
 def test_an_evaluation_sends_a_judge_what_the_optimizer_sent_it(tmp_path: Path) -> None:
     with OpenAIServer(behaviour=answers, tariffs=TARIFFS) as server:
-        whole = run_whole(SEARCH, tmp_path, server, judged=True)
+        whole = run_whole(SEARCH, tmp_path, server, metric=JUDGE)
         optimized = {body for body, value in zip(server.bodies, server.requests, strict=True) if is_judge(value)}
         asked = len(server.bodies)
         bench = replace(whole.bench, cache=False)
@@ -145,14 +145,14 @@ def test_an_evaluation_sends_a_judge_what_the_optimizer_sent_it(tmp_path: Path) 
 
 
 def test_a_kill_changes_nothing_of_a_judged_run(tmp_path: Path) -> None:
-    check_kills_change_nothing(SEARCH, tmp_path, kills=1, seed=3, judged=True)
+    check_kills_change_nothing(SEARCH, tmp_path, kills=1, seed=3, metric=JUDGE)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("spec", SEARCHES, ids=lambda spec: spec.kind)
 def test_kills_change_nothing_of_a_judged_run(spec: OptimizerSpec, tmp_path: Path) -> None:
-    check_kills_change_nothing(spec, tmp_path, kills=KILLS, seed=KILLS, judged=True)
+    check_kills_change_nothing(spec, tmp_path, kills=KILLS, seed=KILLS, metric=JUDGE)
 
 
 def test_gepa_is_told_why_and_dev_rows_stay_between_the_judge_and_the_run() -> None:

@@ -13,11 +13,12 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dspy_runtime.scripted import SEARCHES, THREADS
 from dspy_runtime.test_over_http import stored_run, with_writer
-from dspy_runtime.workbench import TARIFFS, Workbench, answers, command
+from dspy_runtime.workbench import CHOICE_LABEL, TARIFFS, Workbench, answers, command
 from servers.openai_server import Fault, OpenAIServer
 
 from domain.optimization import GepaSpec, OptimizerSpec
@@ -55,10 +56,10 @@ def kill_at_request(bench: Workbench, server: OpenAIServer, number: int, delay_s
 
 
 def check_kills_change_nothing(
-    spec: OptimizerSpec, folder: Path, kills: int, seed: int, *, judged: bool = False
+    spec: OptimizerSpec, folder: Path, kills: int, seed: int, metric: dict[str, Any] = CHOICE_LABEL
 ) -> None:
     with OpenAIServer(behaviour=answers, tariffs=TARIFFS) as server:
-        whole = Workbench(folder / "whole", server.base_url, with_writer(spec), cache=False, judged=judged).set_up()
+        whole = Workbench(folder / "whole", server.base_url, with_writer(spec), cache=False, metric=metric).set_up()
         cap = f"{2 * nano_to_usd(whole_cost(whole, server)):f}"
         needed = Counter(server.bodies)
         whole = replace(whole, folder=folder / "capped", cap=cap).set_up()

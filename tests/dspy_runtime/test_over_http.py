@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from dspy_runtime.scripted import SEARCHES
-from dspy_runtime.workbench import TARIFFS, TASK, Workbench, answers, purpose_of
+from dspy_runtime.workbench import CHOICE_LABEL, TARIFFS, TASK, Workbench, answers, purpose_of
 from servers.openai_server import OpenAIServer
 
 from domain.dataset import Split
@@ -45,8 +45,8 @@ class Whole:
     told: list[SearchState] = field(default_factory=list)
 
 
-def run_whole(spec: OptimizerSpec, folder: Path, server: OpenAIServer, *, judged: bool = False) -> Whole:
-    bench = Workbench(folder, server.base_url, with_writer(spec), judged=judged).set_up()
+def run_whole(spec: OptimizerSpec, folder: Path, server: OpenAIServer, metric: dict[str, Any] = CHOICE_LABEL) -> Whole:
+    bench = Workbench(folder, server.base_url, with_writer(spec), metric=metric).set_up()
     plan = bench.run(lambda run, settings, _: run.plan(bench.storage, settings))
     assert server.bodies == []
     told: list[SearchState] = []
@@ -72,9 +72,18 @@ def test_a_run_keeps_to_its_plan_its_rows_and_its_cap(spec: OptimizerSpec, tmp_p
 
 def check_plan(whole: Whole) -> None:
     """Calls, tokens and dollars of each kind are at most as planned, and in all near the expected."""
+    check_bounds(whole)
+    plan, server = whole.plan, whole.server
+    assert plan.cost is not None
+    assert plan.cost.expected / DOLLARS_OFF <= server.invoice_nano_usd() <= plan.cost.expected * DOLLARS_OFF
+    assert plan.calls.expected / CALLS_OFF <= len(server.invoice) <= plan.calls.expected * CALLS_OFF
+
+
+def check_bounds(whole: Whole) -> None:
+    """Calls, tokens and dollars of each kind are at most as planned."""
     plan, server = whole.plan, whole.server
     purposes = [purpose_of(body) for body in server.requests]
-    for purpose in ("task", "proposals", "judge"):
+    for purpose in ("task", "proposals", "judge", "vectors"):
         lines = [line for line in plan.lines if line.purpose == purpose]
         billed = [line for line, its in zip(server.invoice, purposes, strict=True) if its == purpose]
         assert len(billed) <= sum(line.calls.at_most for line in lines)
@@ -84,9 +93,6 @@ def check_plan(whole: Whole) -> None:
         assert tokens <= sum(line.tokens.at_most for line in lines)
         money = sum(line.nano_usd for line in billed)
         assert money <= sum(line.cost.at_most for line in lines if line.cost)
-    assert plan.cost is not None
-    assert plan.cost.expected / DOLLARS_OFF <= server.invoice_nano_usd() <= plan.cost.expected * DOLLARS_OFF
-    assert plan.calls.expected / CALLS_OFF <= len(server.invoice) <= plan.calls.expected * CALLS_OFF
     assert not plan.cut_short
 
 

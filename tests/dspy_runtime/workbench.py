@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,13 @@ from resources.storage.datasets import DatasetStore
 
 TASK = "tickets"
 # The writer is cheap: the reserve of one proposal, 4,096 tokens of answer, must be small beside half a run's cost.
-PRICES = {"scripted": ("0.40", "1.60"), "writer": ("0.03", "0.05"), "judge": ("0.20", "0.80")}
+PRICES = {
+    "scripted": ("0.40", "1.60"),
+    "teller": ("0.40", "1.60"),
+    "writer": ("0.03", "0.05"),
+    "judge": ("0.20", "0.80"),
+    "vectors": ("0.10", "0"),
+}
 TARIFFS = {name: Tariff(*price) for name, price in PRICES.items()}
 JUDGE: dict[str, Any] = {
     "kind": "judge",
@@ -48,6 +54,8 @@ JUDGE: dict[str, Any] = {
     "rubric": "A good answer is the right label.",
     "parameters": {"temperature": 0.0, "max_output_tokens": 40},
 }
+CHOICE_LABEL: dict[str, Any] = {"kind": "choice_label"}
+SIMILARITY: dict[str, Any] = {"kind": "embedding_similarity", "model": "embeddings/vectors", "threshold": 0.85}
 OPTIMIZERS: TypeAdapter[OptimizerSpec] = TypeAdapter(OptimizerSpec)
 
 
@@ -74,12 +82,27 @@ def answers(body: dict[str, Any]) -> str:
         messages=tuple(Message(one["role"], one["content"]) for one in body["messages"]),
         temperature=body["temperature"],
     )
+    if body["model"] == "teller":  # its contract does not name the labels; it knows them, whatever the instruction
+        first = Message("system", f"{request.messages[0].content} {' '.join(LABELS)}")
+        request = replace(request, messages=(first, *request.messages[1:]))
     drawn = int(content_id(body)[:6], 16) if request.temperature else None
-    return Wordy().text(Request(request.model, request.messages, temperature=request.temperature, sample=drawn))
+    said = Wordy().text(Request(request.model, request.messages, temperature=request.temperature, sample=drawn))
+    return told(said, body) if body["model"] == "teller" else said
+
+
+def told(said: str, body: dict[str, Any]) -> str:
+    """A label in a sentence about the ticket, near the expected text where it is the right one.
+
+    Free text never comes twice the same: one word differs with whatever the prompt says.
+    """
+    label, question = said.split()[0], body["messages"][-1]["content"].removeprefix("Ticket: ")
+    return f"{label} for w{content_id(body)[:3]} {question}" if label in LABELS else said
 
 
 def purpose_of(body: dict[str, Any]) -> str:
     """What a plan calls such a request."""
+    if "input" in body:
+        return "vectors"
     if body["model"] == "judge":
         return "judge"
     messages = tuple(Message(one["role"], one["content"]) for one in body["messages"])
@@ -88,7 +111,10 @@ def purpose_of(body: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Workbench:
-    """A folder with a task and a database; `cap` bounds a run, in USD; `judged` has a judge as its metric."""
+    """A folder with a task and a database; `cap` bounds a run, in USD.
+
+    Where the metric is a similarity, answers are texts: the label and the row.
+    """
 
     folder: Path
     url: str
@@ -97,7 +123,7 @@ class Workbench:
     cache: bool = True
     rows: int = 60
     steps: int = 1
-    judged: bool = False
+    metric: dict[str, Any] = field(default_factory=lambda: CHOICE_LABEL)
 
     @property
     def database_url(self) -> str:
@@ -111,7 +137,7 @@ class Workbench:
         """Files, schema, dataset and prompt."""
         (self.folder / "catalog" / "tasks").mkdir(parents=True)
         lines = [f"canary-{number:03d} about {WORDS[number * 7 % len(WORDS)]}" for number in range(self.rows)]
-        rows = "\n".join(["text,label", *(f"{line},{label_of(line.split()[-1])}" for line in lines)])
+        rows = "\n".join(["text,label", *(f"{line},{self._expected(line)}" for line in lines)])
         (self.folder / "catalog" / "rows.csv").write_text(rows + "\n")
         (self.folder / "catalog" / "tasks" / f"{TASK}.yaml").write_text(yaml.safe_dump(self._task()))
         with self.database() as database:
@@ -121,12 +147,20 @@ class Workbench:
             take_snapshot(entry, UPath(self.folder / "landing"), database, store, datetime.now(UTC))
         return self
 
+    @property
+    def _compares_texts(self) -> bool:
+        return self.metric["kind"] == "embedding_similarity"
+
+    def _expected(self, line: str) -> str:
+        label = label_of(line.split()[-1])
+        return f"{label} for {line}" if self._compares_texts else label
+
     def _task(self) -> dict[str, Any]:
         step = {
             "name": "label",
             "system_prompt": "Sort the ticket: billing, delivery or refund.",
             "output_prompt": "Ticket: {{ text }}",
-            "output": {"kind": "choice", "choices": list(LABELS)},
+            "output": {"kind": "text"} if self._compares_texts else {"kind": "choice", "choices": list(LABELS)},
         }
         first = {"name": "topic", "system_prompt": "Name the topic.", "output_prompt": "{{ text }}"}
         second = {**step, "output_prompt": "Ticket: {{ topic }}, {{ text }}"}
@@ -139,11 +173,11 @@ class Workbench:
                 "split": {"seed": 2, "train": 0.4, "dev": 0.3, "test": 0.3},
             },
             "prompt": {
-                "model": "openai/scripted",
+                "model": "openai/teller" if self._compares_texts else "openai/scripted",
                 "parameters": {"temperature": 0.0, "max_output_tokens": 16},
                 "steps": [step] if self.steps == 1 else [first, second],
             },
-            "evaluators": [JUDGE] if self.judged else [{"kind": "choice_label"}],
+            "evaluators": [self.metric],
             "optimizer": self.optimizer.model_dump(mode="json"),
             "budget": {"run_usd": self.cap},
         }
@@ -156,9 +190,12 @@ class Workbench:
             {
                 "ledger": self.database_url,
                 "state": f"sqlite:///{self.folder / 'state.db'}",
-                "endpoints": {"openai": {"base_url": self.url, "api_key": "test-key"}},
+                "endpoints": {name: {"base_url": self.url, "api_key": "test-key"} for name in ("openai", "embeddings")},
                 "prices": {
-                    f"openai/{name}": {"input_per_million": one, "output_per_million": other}
+                    f"{'embeddings' if name == 'vectors' else 'openai'}/{name}": {
+                        "input_per_million": one,
+                        "output_per_million": other,
+                    }
                     for name, (one, other) in PRICES.items()
                 },
                 "cache": {"enabled": self.cache},

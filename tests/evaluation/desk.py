@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+VECTOR_PRICE = {"input_per_million": "0.02", "output_per_million": "0"}
 PRICE = {"input_per_million": "0.15", "output_per_million": "0.60"}
 LABELS = ("shed", "attic")
 
@@ -81,9 +82,9 @@ class Desk:
         values: dict[str, Any] = {
             "state": f"sqlite:///{self.folder / 'state.db'}",
             "ledger": self.database_url,
-            "endpoints": {"openai": self.server.endpoint},
+            "endpoints": {"openai": self.server.endpoint, "embeddings": self.server.endpoint},
             "budgets": {"day": "5.00"},
-            "prices": {"openai/scripted": PRICE, "openai/judge": PRICE},
+            "prices": {"openai/scripted": PRICE, "openai/judge": PRICE, "embeddings/vectors": VECTOR_PRICE},
             "cache": {"enabled": False},
         }
         return CoreSettings.parse({**values, **self.settings})

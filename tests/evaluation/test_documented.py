@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from domain.contracts import TextContract
 from domain.evaluators.python_function import PythonFunction, check_function
 from domain.evaluators.row_score import ScoreStatus
-from domain.evaluators.specs import BuiltInSpec, EvaluatorSpec, PythonSpec
+from domain.evaluators.specs import AskingSpec, BuiltInSpec, EvaluatorSpec, PythonSpec
 from domain.gate import GateRule
 
 TEXT = (Path(__file__).parents[2] / "docs" / "evaluators.md").read_text(encoding="utf-8")
@@ -45,6 +45,7 @@ def test_the_function_in_it_scores() -> None:
 
 
 def test_every_kind_and_every_status_is_in_it() -> None:
-    kinds = {spec.model_fields["kind"].default for spec in get_args(BuiltInSpec)} | {"python", "judge"}
+    specs = (*get_args(BuiltInSpec), *get_args(AskingSpec), PythonSpec)
+    kinds = {spec.model_fields["kind"].default for spec in specs}
     missing = [word for word in (*kinds, *map(str, ScoreStatus)) if f"`{word}`" not in TEXT]
     assert missing == []

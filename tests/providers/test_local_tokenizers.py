@@ -20,7 +20,8 @@ from tokenizers import Tokenizer
 from domain.errors import ConfigurationError
 from domain.message import Message
 from resources.llm.providers.local_tokenizers import CountTokens, cached_encoding_counter, folder_counter
-from resources.llm.providers.openai import VENDOR_BASE_URL, OpenAIProvider
+from resources.llm.providers.openai import OpenAIProvider
+from resources.llm.providers.openai_endpoint import VENDOR_BASE_URL
 from resources.llm.providers.tokens import LONGEST_COUNTED_TEXT, byte_token_bound, counted_token_bound
 from resources.llm.settings import EndpointSettings
 from resources.llm.types import Request

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from servers.embeddings import as_base64
 from servers.openai_server import OpenAIServer
 
 from domain.contracts import ChoiceContract
@@ -40,6 +41,8 @@ class Peer:
 
     Attributes:
         received: how many calls it got; a peer inside this process is not asked.
+        answer: what it answers instead.
+        writes: whether it writes answers; one that gives vectors does not.
     """
 
     kind: str
@@ -47,12 +50,22 @@ class Peer:
     settings: EndpointSettings | None
     received: Callable[[], int]
     unusable: dict[str, Any]
+    answer: str = "delivery"
+    writes: bool = True
 
 
 def over_http(kind: str) -> Iterator[Peer]:
     model = {"openai": "openai/tiny", "litellm": "litellm/openai/tiny"}[kind]
     with OpenAIServer(lambda _: "delivery") as server:
         yield Peer(kind, model, EndpointSettings(**server.endpoint), lambda: len(server.bodies), {"extra": {"n": 2}})
+
+
+def vectors(kind: str) -> Iterator[Peer]:
+    with OpenAIServer(embed=lambda _: (0.5, -2.0)) as server:
+        settings = EndpointSettings(**server.endpoint)
+        unusable = {"messages": render_step(STEP, {"message": "a conversation"})}
+        answer = as_base64((0.5, -2.0))
+        yield Peer(kind, "embeddings/tiny", settings, lambda: len(server.bodies), unusable, answer, writes=False)
 
 
 def over_grpc(kind: str) -> Iterator[Peer]:
@@ -79,6 +92,8 @@ def peer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         pytest.skip(f"{NEEDS[kind]} is not installed")
     if kind in ("openai", "litellm"):
         yield from over_http(kind)
+    elif kind == "embeddings":
+        yield from vectors(kind)
     elif kind == "vertex":
         yield from over_grpc(kind)
     else:
@@ -87,6 +102,8 @@ def peer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def ask(peer: Peer, **changes: Any) -> Request:
     messages = render_step(STEP, {"message": "where is the parcel?"})
+    if not peer.writes:
+        messages = messages[-1:]
     return Request(**{"model": peer.model, "messages": messages, **changes})
 
 
@@ -99,8 +116,8 @@ async def provider(peer: Peer) -> AsyncIterator[Provider]:
 
 async def test_answers_with_text_usage_and_finish_reason(provider: Provider, peer: Peer) -> None:
     answer = await provider.send(ask(peer), 60)
-    assert (answer.text, answer.finish_reason, answer.usage_estimated) == ("delivery", "stop", False)
-    assert answer.usage.output_tokens >= 1
+    assert (answer.text, answer.finish_reason, answer.usage_estimated) == (peer.answer, "stop", False)
+    assert (answer.usage.output_tokens >= 1) == peer.writes
 
 
 async def test_the_bound_covers_what_is_counted(provider: Provider, peer: Peer) -> None:
@@ -111,6 +128,8 @@ async def test_the_bound_covers_what_is_counted(provider: Provider, peer: Peer) 
 
 
 async def test_output_tokens_stay_within_the_limit(provider: Provider, peer: Peer) -> None:
+    if not peer.writes:
+        pytest.skip("a vector has no length to be cut at")
     answer = await provider.send(ask(peer, max_output_tokens=1), 60)
     assert answer.usage.output_tokens == 1
     assert answer.finish_reason == "length"
@@ -125,7 +144,7 @@ async def test_the_same_request_gets_the_same_answer(provider: Provider, peer: P
 
 async def test_many_calls_at_once(provider: Provider, peer: Peer) -> None:
     answers = await asyncio.gather(*(provider.send(ask(peer), 60) for _ in range(64)))
-    assert {answer.text for answer in answers} == {"delivery"}
+    assert {answer.text for answer in answers} == {peer.answer}
 
 
 async def test_check_generates_nothing(provider: Provider, peer: Peer) -> None:
@@ -148,7 +167,7 @@ async def test_a_cancelled_call_leaves_the_provider_usable(provider: Provider, p
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert (await provider.send(ask(peer), 60)).text == "delivery"
+    assert (await provider.send(ask(peer), 60)).text == peer.answer
 
 
 async def test_a_timeout_is_an_error_of_its_class(provider: Provider, peer: Peer) -> None:

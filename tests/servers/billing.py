@@ -59,6 +59,16 @@ def count_input(body: dict[str, Any]) -> int:
     return texts + schema + MARKS_PER_MESSAGE * len(messages) + MARKS_PER_REQUEST
 
 
+def count_embedded(body: dict[str, Any]) -> int:
+    """The texts' tokens: no marks are put around what is embedded."""
+    return sum(count_tokens(text) for text in embedded_texts(body))
+
+
+def embedded_texts(body: dict[str, Any]) -> list[str]:
+    given = body.get("input", [])
+    return [given] if isinstance(given, str) else list(given)
+
+
 def price_nano_usd(tariff: Tariff, input_tokens: int, output_tokens: int, cached_tokens: int) -> int:
     """Nano-USD, a started one counting whole."""
     cached_rate = tariff.cached_input_per_million or tariff.input_per_million

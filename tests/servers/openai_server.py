@@ -15,12 +15,22 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from aiohttp import web
-from servers.billing import InvoiceLine, Tariff, count_input, count_tokens, cut_to_tokens, price_nano_usd
+from servers.billing import (
+    InvoiceLine,
+    Tariff,
+    count_embedded,
+    count_input,
+    count_tokens,
+    cut_to_tokens,
+    embedded_texts,
+    price_nano_usd,
+)
+from servers.embeddings import embedded, of_words, refusal
 
 Body = dict[str, Any]
 
@@ -79,6 +89,7 @@ class OpenAIServer:
         tariffs: price by bare model name (without `openai/`); models that are not listed are free.
         faults: asked with the request's 0-based index and body, where no `fail_next` is queued.
         api_key: the one key it accepts; None accepts any.
+        embed: from a text to its vector; how many words two texts share, by default.
     """
 
     def __init__(
@@ -87,11 +98,13 @@ class OpenAIServer:
         tariffs: Mapping[str, Tariff] | None = None,
         faults: FaultRule = lambda _index, _body: None,
         api_key: str | None = "test-key",
+        embed: Callable[[str], Sequence[float]] = of_words,
     ) -> None:
         self.behaviour = behaviour
         self.tariffs = dict(tariffs or {})
         self.faults = faults
         self.api_key = api_key
+        self.embed = embed
         self.bodies: list[bytes] = []
         self.requests: list[Body] = []
         self.authorizations: list[str | None] = []
@@ -164,6 +177,7 @@ class OpenAIServer:
     def add_routes(self, application: web.Application) -> None:
         """What it answers to."""
         application.router.add_post("/v1/chat/completions", self._complete)
+        application.router.add_post("/v1/embeddings", self._complete)
         application.router.add_get("/v1/models", self._models)
 
     async def _models(self, request: web.Request) -> web.Response:
@@ -188,7 +202,10 @@ class OpenAIServer:
         if fault.status is not None and not fault.billed:
             await asyncio.sleep(fault.latency_s)
             return _error_response(fault.status, fault.error, _headers(fault))
-        completion, line = self._think(index, body, fault)
+        embedding = request.path.endswith("/embeddings")
+        if embedding and (error := refusal(body)):
+            return _error_response(400, error, {})
+        completion, line = self._embed(index, body, fault) if embedding else self._think(index, body, fault)
         await asyncio.sleep(fault.latency_s)
         if request.transport is None or request.transport.is_closing():
             self._mark_vanished(line)
@@ -235,9 +252,19 @@ class OpenAIServer:
             completion["usage"] = dict(fault.reported_usage)
         return completion, line
 
+    def _embed(self, index: int, body: Body, fault: Fault) -> tuple[Body, InvoiceLine]:
+        line = self._bill(index, body, "", 0, billed=fault.billed is not False)
+        answer = embedded(body, [self.embed(text) for text in embedded_texts(body)], line.input_tokens)
+        if fault.missing_usage:
+            del answer["usage"]
+        elif fault.reported_usage is not None:
+            answer["usage"] = dict(fault.reported_usage)
+        return answer, line
+
     def _bill(self, index: int, body: Body, text: str, cached: int, *, billed: bool) -> InvoiceLine:
         model = str(body.get("model"))
-        input_tokens, output_tokens = count_input(body), count_tokens(text)
+        input_tokens = count_embedded(body) if "input" in body else count_input(body)
+        output_tokens = count_tokens(text)
         cached = min(cached, input_tokens)
         price = price_nano_usd(self.tariffs.get(model, FREE), input_tokens, output_tokens, cached)
         line = InvoiceLine(

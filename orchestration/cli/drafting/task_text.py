@@ -122,7 +122,8 @@ def _contract(answers: Answers) -> list[str]:
 def _rest(draft: Draft) -> list[str]:
     return [
         "# The first evaluator is the metric: the optimizer and the gate look at it; the others are shown beside it.",
-        "# docs/evaluators.md has them all: also functions of your own (kind: python), models as judges (kind: judge).",
+        "# docs/evaluators.md has them all: also functions of your own (kind: python), models as judges (kind: judge),",
+        "# likeness of meaning (kind: embedding_similarity).",
         "evaluators:",
         *(f"  - kind: {kind}{comment}" for kind, comment in _evaluators(draft.answers)),
         "",

@@ -13,7 +13,7 @@ from upath import UPath
 
 from assets.datasets.quality import Finding, balance_finding, duplicates_finding, near_leakage_finding
 from domain.errors import InputError, NotFoundError, PromptoryError
-from domain.evaluators.judge_spec import JudgeSpec
+from domain.evaluators.specs import AskingSpec
 from domain.task import Task
 from orchestration.cli.failures import BAD_INPUT, show_error
 from orchestration.cli.opening import open_catalog
@@ -111,7 +111,7 @@ def _check_functions(task: Task, path: Path) -> None:
     """Here, and not wherever a task file is read: it imports code of the user's own."""
     try:
         for spec in task.evaluators:
-            if not isinstance(spec, JudgeSpec):
+            if not isinstance(spec, AskingSpec):
                 open_evaluator(spec, task.prompt.steps[-1].output)
     except InputError as error:
         raise InputError(error.problem, file=error.file or str(path), field=error.field, mend=error.mend) from error

@@ -40,6 +40,18 @@ def _openai(settings: EndpointSettings | None) -> Provider:
     return OpenAIProvider(settings)
 
 
+def _embeddings(settings: EndpointSettings | None) -> Provider:
+    from resources.llm.providers.embeddings import EmbeddingsProvider
+
+    if settings is None:
+        raise ConfigurationError(
+            "models named embeddings/… need an endpoint",
+            field="endpoints.embeddings",
+            mend="set api_key, and base_url for another OpenAI-compatible endpoint than the vendor's.",
+        )
+    return EmbeddingsProvider(settings)
+
+
 def _offline(settings: EndpointSettings | None) -> Provider:
     from resources.llm.providers.offline import OfflineProvider
 
@@ -71,6 +83,7 @@ def _vertex(settings: EndpointSettings | None) -> Provider:
 
 
 _PROVIDERS: dict[str, Callable[[EndpointSettings | None], Provider]] = {
+    "embeddings": _embeddings,
     "huggingface": _huggingface,
     "litellm": _litellm,
     "offline": _offline,

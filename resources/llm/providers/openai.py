@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from domain.errors import ConfigurationError, FaultClass, ProviderError
-from resources.llm.providers.http1_client import Http1Client, HttpFailure
-from resources.llm.providers.http1_connection import Reply
-from resources.llm.providers.http_faults import status_error
-from resources.llm.providers.input_bounds import InputBounds
 from resources.llm.providers.openai_batches import OpenAIBatches
-from resources.llm.providers.openai_options import read_options
+from resources.llm.providers.openai_endpoint import VENDOR_BASE_URL, OpenAIEndpoint
+from resources.llm.providers.openai_options import OpenAIOptions, read_options
 from resources.llm.providers.openai_stream import completion_of
 from resources.llm.providers.openai_wire import parse_answer, request_body
-from resources.llm.providers.rate_limit_headers import pause_asked_s
 from resources.llm.types import ProviderAnswer, Request
 
 if TYPE_CHECKING:
     from resources.llm.settings import EndpointSettings
 
-VENDOR_BASE_URL = "https://api.openai.com/v1"
-CHECK_TIMEOUT_S = 10.0
 
-
-class OpenAIProvider:
-    """One endpoint, one connection pool. Belongs to the event loop of its first call.
+class OpenAIProvider(OpenAIEndpoint):
+    """Chat completions of one endpoint.
 
     Args:
         settings: where to and with which key.
@@ -38,26 +29,10 @@ class OpenAIProvider:
         ConfigurationError: a header value or an option cannot be used.
     """
 
-    keeps_time = True
-
     def __init__(self, settings: EndpointSettings, *, clock: Callable[[], float] = time.time) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._options = read_options(settings)
-        self._bounds = InputBounds(
-            self._options.tokenizer,
-            openais_own=settings.base_url in (None, VENDOR_BASE_URL),
-            extra_tokens=self._options.extra_input_tokens,
-            field="endpoints.options.tokenizer",
-        )
-        self._headers = _headers(settings)
-        self._client: Http1Client | None = None
+        self._options = read_options(settings, OpenAIOptions)
+        super().__init__(settings, self._options, clock)
         self._batches: OpenAIBatches | None = None
-        self._closed = False
-
-    def input_token_bound(self, request: Request) -> int:
-        """Input tokens the provider may bill for `request`; see `tokens`."""
-        return self._bounds.of(request, request.model.partition("/")[2])
 
     async def send(self, request: Request, timeout_s: float) -> ProviderAnswer:
         """Make one attempt, as `Provider.send`. Cancelling it closes its connection.
@@ -67,14 +42,13 @@ class OpenAIProvider:
         """
         options = self._options
         body = request_body(request, options.max_tokens_field, stream=options.stream)
-        reply = await self._exchange("POST", "/chat/completions", body, timeout_s)
+        first_byte_s = options.first_byte_s if options.stream else None
+        reply = await self._exchange("POST", "/chat/completions", body, timeout_s, first_byte_s)
         # An endpoint that knows no streams answers in one piece.
         streamed = options.stream and reply.headers.get("Content-Type", "").startswith("text/event-stream")
         answer = completion_of(reply.body) if streamed else reply.body
         parsed = parse_answer(answer, lambda: self.input_token_bound(request), request.max_output_tokens)
-        if not reply.speaks_of_limits:
-            return parsed
-        pause_s = pause_asked_s(reply.headers, self._clock())
+        pause_s = self._pause_s(reply)
         return replace(parsed, pause_s=pause_s) if pause_s else parsed
 
     def batch_api(self) -> OpenAIBatches:
@@ -85,85 +59,8 @@ class OpenAIProvider:
             )
         return self._batches
 
-    async def check(self) -> None:
-        """List the endpoint's models.
-
-        Raises:
-            ProviderError: it cannot be reached, refuses the key or lists no models.
-        """
-        await self._exchange("GET", "/models", None, min(CHECK_TIMEOUT_S, self._settings.timeout_s))
-
     async def close(self) -> None:
         """Close every connection. Safe to call twice; a closed provider answers no more."""
-        self._closed = True
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        await super().close()
         if self._batches is not None:
             await self._batches.close()
-
-    async def _exchange(self, method: str, path: str, body: bytes | None, timeout_s: float) -> Reply:
-        """One HTTP exchange that ended in a 2xx."""
-        clock = asyncio.get_running_loop().time
-        started = clock()
-        first_byte_s = self._options.first_byte_s if self._options.stream else None
-        try:
-            reply = await self._open_client().request(
-                method, path, body, timeout_s=timeout_s, first_byte_s=first_byte_s
-            )
-        except HttpFailure as failure:
-            error = _error_of(failure, round(clock() - started, 2))
-        else:
-            if 200 <= reply.status < 300:
-                return reply
-            error = status_error(reply.status, reply.headers, reply.body, self._clock())
-        raise error
-
-    def _open_client(self) -> Http1Client:
-        if self._closed:
-            raise ProviderError("this provider is closed", fault=FaultClass.INVALID_REQUEST, never_sent=True)
-        if self._client is None:
-            settings = self._settings
-            self._client = Http1Client(settings.base_url or VENDOR_BASE_URL, self._headers, settings.max_connections)
-        return self._client
-
-
-def _error_of(failure: HttpFailure, after_s: float) -> ProviderError:
-    if failure.timeout:
-        return _timeout_error(after_s, never_sent=failure.never_sent)
-    return _connection_error(failure.kind, never_sent=failure.never_sent)
-
-
-def _timeout_error(timeout_s: float, *, never_sent: bool) -> ProviderError:
-    stage = "no connection" if never_sent else "no complete answer"
-    return ProviderError(
-        f"{stage} within {timeout_s:g} s",
-        fault=FaultClass.TIMEOUT,
-        never_sent=never_sent,
-        mend="raise the endpoint's timeout_s, or ask for fewer output tokens.",
-    )
-
-
-def _connection_error(kind: str, *, never_sent: bool) -> ProviderError:
-    stage = "cannot be reached" if never_sent else "broke the connection before its answer was complete"
-    return ProviderError(
-        f"the endpoint {stage} ({kind})",
-        fault=FaultClass.CONNECTION,
-        never_sent=never_sent,
-        mend="check base_url and the network." if never_sent else None,
-    )
-
-
-def _headers(settings: EndpointSettings) -> dict[str, str]:
-    headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-    key = settings.api_key.get_secret_value() if settings.api_key else ""
-    if key:
-        headers["Authorization"] = f"Bearer {key}"
-    for name, value in headers.items():
-        if not value.isprintable() or not value.isascii() or not name.isascii() or not name.isprintable():
-            raise ConfigurationError(
-                "an API key or header holds a line break or a character HTTP headers cannot carry",
-                field="endpoints.api_key" if name == "Authorization" else "endpoints.headers",
-                mend="copy it again, without quotes, spaces or line ends.",
-            )
-    return headers | {"Content-Type": "application/json"}
