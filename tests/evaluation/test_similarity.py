@@ -71,7 +71,7 @@ def test_the_invoice_is_in_the_ledger_and_in_the_summary(desk: Desk, server: Ope
 
     assert ledger.spent_nano_usd == server.invoice_nano_usd() == done.effort.paid_nano_usd
     assert done.record.summary["judge_cost_nano_usd"] == server.invoice_nano_usd("vectors") > 0
-    assert table["judge_cost_nano_usd"].sum() == server.invoice_nano_usd("vectors")
+    assert sum(table["judge_cost_nano_usd"]) == server.invoice_nano_usd("vectors")
     assert done.record.summary["cost_nano_usd"] == server.invoice_nano_usd("scripted")
     assert {call.step for call in mine} == {"judge:embedding_similarity"}
     assert {call.prompt_version_id for call in mine} == {None, done.record.prompt_version_id}
