@@ -39,8 +39,7 @@ from resources.llm import CoreSettings, open_client
 ROWS = 44
 CHUNK_ROWS = 12
 KILLS = int(os.environ.get("PROMPTORY_KILLS", "4"))
-KILLS_PER_BATCH = 4
-LONGEST_S = 1.5
+KILLS_PER_BATCH = 2
 DANGEROUS = ("after POST /batches", "before commit after POST /batches")
 PLANS = (
     JobPlan(),
@@ -140,21 +139,22 @@ def settings_of(hall: Hall) -> dict[str, Any]:
     return plain
 
 
-def moments_of_a_run(folder: Path, stores: Stores, workers: Workers) -> dict[str, int]:
-    """What is durable and what is sent in an undisturbed run, each before and after, with how often."""
+def moments_of_a_run(folder: Path, stores: Stores, workers: Workers) -> tuple[dict[str, int], float]:
+    """What is durable and what is sent in an undisturbed run, each before and after, with how often; its seconds."""
     with hall_at(folder, stores, 0.0) as (hall, _):
         batch = hall.add(write_csv(folder / "in.csv", range(ROWS)), how="provider", chunk_rows=CHUNK_ROWS).record
+        began = time.monotonic()
         assert workers.run(Plan(str(folder), batch.id, settings_of(hall))) == 0, (folder / "worker.log").read_text()
-        return json.loads((folder / "worker.json").read_text())["moments"]
+        return json.loads((folder / "worker.json").read_text())["moments"], time.monotonic() - began
 
 
 def test_killed_anywhere_nothing_is_lost_or_paid_twice(
     tmp_path: Path, stores: Stores, workers: Workers, record_property: Callable[[str, object], None]
 ):
-    moments = moments_of_a_run(tmp_path / "first", stores, workers)
+    moments, longest_s = moments_of_a_run(tmp_path / "first", stores, workers)
     chance = random.Random(KILLS)
     deaths = [*_at_moments(moments, chance)]
-    deaths += [{"die_after_s": chance.uniform(0.05, LONGEST_S)} for _ in range(KILLS - len(deaths))]
+    deaths += [{"die_after_s": chance.uniform(0.05, longest_s)} for _ in range(KILLS - len(deaths))]
     chance.shuffle(deaths)
     died = 0
     for number in range(0, len(deaths), KILLS_PER_BATCH):
@@ -164,7 +164,8 @@ def test_killed_anywhere_nothing_is_lost_or_paid_twice(
         shutil.rmtree(folder)
     record_property("killed", died)
     record_property("moments", len(moments))
-    assert died >= KILLS // 2, f"only {died} of {KILLS} kills came in time"
+    # A worker that goes on where another died has fewer moments left to die at.
+    assert died >= max(1, KILLS // 3), f"only {died} of {KILLS} kills came in time"
 
 
 def _at_moments(moments: dict[str, int], chance: random.Random) -> Iterator[dict[str, Any]]:
