@@ -59,7 +59,11 @@ def check_kills_change_nothing(
     spec: OptimizerSpec, folder: Path, kills: int, seed: int, metric: dict[str, Any] = CHOICE_LABEL
 ) -> None:
     with OpenAIServer(behaviour=answers, tariffs=TARIFFS) as server:
-        whole = Workbench(folder / "whole", server.base_url, with_writer(spec), cache=False, metric=metric).set_up()
+        # What is in flight at a kill keeps its reserve. Many kills must leave room for that below twice the cost.
+        rows = 60 * max(1, kills // 2)
+        whole = Workbench(
+            folder / "whole", server.base_url, with_writer(spec), cache=False, rows=rows, metric=metric
+        ).set_up()
         cap = f"{2 * nano_to_usd(whole_cost(whole, server)):f}"
         needed = Counter(server.bodies)
         whole = replace(whole, folder=folder / "capped", cap=cap).set_up()
