@@ -14,8 +14,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from resources.database.tables.base import Base, UtcDateTime
 
-# An index costs every call, so each holds only what is looked for. Rows of batches and requests of experiments have
-# random ids, whose places in an index cost more than all the rest of a call's line; they are found by other ways.
+# An index costs every call, so each holds only what is looked for. Requests of experiments have random ids, whose
+# places in an index cost more than all the rest of a call's line; they are found by their experiment, and rows of
+# batches by their batch.
 CALLS_OF_ROWS = "row_id IS NOT NULL AND batch_id IS NULL AND experiment_id IS NULL"
 
 
