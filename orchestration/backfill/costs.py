@@ -14,7 +14,8 @@ from domain.optimization_plan import Range
 from orchestration.backfill.catalog_state import CatalogState
 from orchestration.environments import Environment
 from resources.catalog.catalog import CatalogEntry
-from resources.catalog.ingest import ingest, source_files
+from resources.catalog.ingest import ingest
+from resources.catalog.source_files import source_files
 from resources.database.repositories import aliases, answers, optimization_runs, prompt_versions
 from resources.database.session import Database
 from resources.evaluation.call_plan import NOTHING, CallPlan, Contender, plan_evaluation

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from upath import UPath
 
 from resources.batch_inference.sources import READERS
+from resources.storage.listing import LOCAL, remote_entries, remote_name, remote_stamp
 
 SETTLE_S = 5.0
 """A local file whose date is younger may still be written."""
@@ -19,7 +19,6 @@ CLOCK_SKEW_S = 60.0
 """A date further in the future is not that of a file server's clock, and says nothing."""
 
 LONGEST_NAME = 500
-_LOCAL = ("", "file", "local")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ def landed_files(root: UPath, task: str, now: float) -> list[LandedFile]:
         OSError: the folder cannot be listed.
     """
     folder = root / task
-    found = _local_files(folder, now) if folder.protocol in _LOCAL else _remote_files(folder)
+    found = _local_files(folder, now) if folder.protocol in LOCAL else _remote_files(folder)
     return sorted((file for file in found if _is_batch_file(file.name)), key=lambda file: file.name)
 
 
@@ -51,15 +50,13 @@ def folders(root: UPath) -> set[str]:
     Raises:
         OSError: the root cannot be listed.
     """
-    if root.protocol in _LOCAL:
+    if root.protocol in LOCAL:
         path = Path(root.path)
         if not path.is_dir():
             return set()
         with os.scandir(path) as entries:
             return {entry.name for entry in entries if entry.is_dir()}
-    if not root.exists():
-        return set()
-    return {_name(entry) for entry in root.fs.ls(root.path, detail=True) if entry["type"] == "directory"}
+    return {remote_name(entry) for entry in remote_entries(root) if entry["type"] == "directory"}
 
 
 def not_taken_in(files: Iterable[LandedFile], stamps: Mapping[str, str]) -> list[LandedFile]:
@@ -70,9 +67,9 @@ def not_taken_in(files: Iterable[LandedFile], stamps: Mapping[str, str]) -> list
 def current_stamp(file: LandedFile) -> str | None:
     """The file's stamp now; None where it is gone."""
     try:
-        if file.path.protocol in _LOCAL:
+        if file.path.protocol in LOCAL:
             return _local_stamp(Path(file.path.path).stat())
-        return _remote_stamp(file.path.fs.info(file.path.path))
+        return remote_stamp(file.path.fs.info(file.path.path))
     except OSError:
         return None
 
@@ -93,28 +90,15 @@ def _local_files(folder: UPath, now: float) -> list[LandedFile]:
 
 
 def _remote_files(folder: UPath) -> list[LandedFile]:
-    if not folder.exists():
-        return []
-    entries: list[dict[str, Any]] = folder.fs.ls(folder.path, detail=True)
     return [
-        LandedFile(_name(entry), _remote_stamp(entry), folder / _name(entry))
-        for entry in entries
+        LandedFile(remote_name(entry), remote_stamp(entry), folder / remote_name(entry))
+        for entry in remote_entries(folder)
         if entry["type"] == "file"
     ]
 
 
 def _local_stamp(status: os.stat_result) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}"
-
-
-def _remote_stamp(entry: Mapping[str, Any]) -> str:
-    tags = ("ETag", "etag", "md5Hash", "LastModified", "updated", "mtime", "created")
-    tag = next((entry[name] for name in tags if entry.get(name)), "")
-    return f"{entry.get('size')}-{tag}"[:200]
-
-
-def _name(entry: Mapping[str, Any]) -> str:
-    return str(entry["name"]).rstrip("/").rpartition("/")[2]
 
 
 def _is_batch_file(name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from upath import UPath
 from domain.identity import content_id
 from domain.task import Task
 from resources.catalog.catalog import CatalogEntry
-from resources.catalog.ingest import file_digest, source_files
+from resources.catalog.source_files import file_digest, stamped_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,15 @@ class TaskFingerprint:
 
 @dataclass(slots=True)
 class Cursor:
-    """What was handled: a fingerprint by task, and digests by file so that an untouched file is not read again."""
+    """What was handled: a fingerprint by task, and digests by file so that an untouched file is not read again.
+
+    Attributes:
+        requests: how often runs were requested. Files that change and change back ask for a run each time.
+    """
 
     tasks: dict[str, TaskFingerprint] = field(default_factory=dict)
     digests: dict[str, tuple[str, str]] = field(default_factory=dict)
+    requests: int = 0
 
     @classmethod
     def load(cls, text: str | None) -> Cursor:
@@ -36,53 +42,47 @@ class Cursor:
             return cls()
         value: dict[str, Any] = json.loads(text)
         tasks = {name: TaskFingerprint(**parts) for name, parts in value["tasks"].items()}
-        return cls(tasks, {path: (stamp, digest) for path, (stamp, digest) in value["digests"].items()})
+        digests = {path: (stamp, digest) for path, (stamp, digest) in value["digests"].items()}
+        return cls(tasks, digests, value.get("requests", 0))
 
     def dump(self) -> str:
         """The cursor as text."""
         tasks = {name: {"dataset": one.dataset, "prompt": one.prompt} for name, one in self.tasks.items()}
-        return json.dumps({"tasks": tasks, "digests": self.digests})
+        return json.dumps({"tasks": tasks, "digests": self.digests, "requests": self.requests})
 
 
 class ChangeWatch:
-    """Takes fingerprints of tasks; reads a file again only when its size or date changed."""
+    """Takes fingerprints of tasks; reads a file again only when its size or date changed.
 
-    def __init__(self, cursor: Cursor, landing_root: UPath) -> None:
+    Args:
+        is_late: whether there is no more time to read files; what was read until then is kept in `digests`.
+    """
+
+    def __init__(self, cursor: Cursor, landing_root: UPath, is_late: Callable[[], bool] = lambda: False) -> None:
         self._old = cursor.digests
         self._landing_root = landing_root
+        self._is_late = is_late
         self.digests: dict[str, tuple[str, str]] = {}
 
-    def fingerprint(self, entry: CatalogEntry) -> TaskFingerprint:
-        """The task's fingerprint now.
+    def fingerprint(self, entry: CatalogEntry) -> TaskFingerprint | None:
+        """The task's fingerprint now; None where its files could not all be read in time.
 
         Raises:
-            OSError: a dataset file disappeared while it was read.
+            OSError: a dataset file cannot be read, or disappeared meanwhile.
         """
-        files = source_files(entry.task, UPath(entry.path), self._landing_root)
-        digests = [self._digest(path) for path in files if path.exists()]
-        return fingerprint_of(entry.task, digests)
+        files = {str(file.path): file for file in stamped_files(entry.task, UPath(entry.path), self._landing_root)}
+        for name, file in files.items():
+            known = self._old.get(name)
+            if known is not None and known[0] == file.stamp:
+                self.digests[name] = known
+        for name, file in files.items():
+            if name not in self.digests:
+                if self._is_late():
+                    return None
+                self.digests[name] = (file.stamp, file_digest(file.path))
+        return fingerprint_of(entry.task, [self.digests[name][1] for name in files])
 
-    def _digest(self, path: UPath) -> str:
-        stamp = _stamp(path)
-        known = self._old.get(str(path))
-        digest = known[1] if known and known[0] == stamp else file_digest(path)
-        self.digests[str(path)] = (stamp, digest)
-        return digest
 
-
-def fingerprint_of(task: Task, digests: list[str]) -> TaskFingerprint:
+def fingerprint_of(task: Task, digests: Sequence[str]) -> TaskFingerprint:
     """The fingerprint that a task with dataset files of these digests has."""
-    reading = {
-        "dataset": task.dataset.model_dump(mode="json"),
-        "contract": task.prompt.steps[-1].output.model_dump(mode="json"),
-        "evaluators": [spec.model_dump(mode="json") for spec in task.evaluators],
-        "files": digests,
-    }
-    return TaskFingerprint(content_id(reading), task.prompt.version().id)
-
-
-def _stamp(path: UPath) -> str:
-    if path.is_dir():
-        return "|".join(_stamp(child) for child in sorted(path.rglob("*")) if child.is_file())
-    stat = path.stat()
-    return f"{stat.st_size}:{stat.st_mtime}"
+    return TaskFingerprint(content_id({**task.reading, "files": list(digests)}), task.prompt.version().id)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from domain.evaluators.annotations import annotation_columns, check_annotations
 from domain.evaluators.registry import check_expected
 from domain.task import Task
 from resources.catalog.expected import expected_value
+from resources.catalog.source_files import file_digest
 from resources.catalog.sources.reading import RawRow
 from resources.catalog.sources.registry import open_source
 
@@ -192,28 +192,6 @@ class _DuplicateRowError(InputError):
     """The row repeats an earlier one exactly."""
 
 
-def landing_files(landing_root: UPath, task_name: str) -> list[UPath]:
-    """The dataset files dropped for a task into `<landing_root>/<task>/`, oldest name first.
-
-    Names that start with `.` or `_`, or end in `.tmp` or `.part`, are uploads still under way.
-    """
-    folder = landing_root / task_name
-    if not folder.exists():
-        return []
-    return sorted(path for path in folder.iterdir() if not _is_partial(path.name))
-
-
-def source_files(task: Task, task_path: UPath, landing_root: UPath) -> list[UPath]:
-    """All files of a task's dataset in the order they are read: the declared source, then what landed."""
-    source = UPath(task.dataset.source)
-    declared = source if source.is_absolute() or source.protocol else (task_path.parent / source).resolve()
-    return [declared, *landing_files(landing_root, task.name)]
-
-
-def _is_partial(name: str) -> bool:
-    return name.startswith((".", "_")) or name.endswith((".tmp", ".part"))
-
-
 def _text(value: Any, field_name: str) -> str:
     if value is None:
         return ""
@@ -229,20 +207,3 @@ def _text(value: Any, field_name: str) -> str:
     except UnicodeEncodeError as error:
         raise InputError("the cell holds a lone surrogate", field=field_name, mend="save it as UTF-8.") from error
     return text
-
-
-def file_digest(path: UPath) -> str:
-    """SHA-256 of a file, or of all files of a folder in the order of their names."""
-    digest = hashlib.sha256()
-    for file in _files_below(path):
-        with file.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _files_below(path: UPath) -> Iterator[UPath]:
-    if path.is_dir():
-        yield from sorted(file for file in path.rglob("*") if file.is_file())
-    else:
-        yield path

@@ -13,7 +13,8 @@ from domain.dataset import DatasetVersion, Row, Split, dataset_version_id
 from domain.errors import InputError
 from domain.task import Task
 from resources.catalog.catalog import CatalogEntry
-from resources.catalog.ingest import Ingested, QuarantinedRow, ingest, source_files
+from resources.catalog.ingest import Ingested, QuarantinedRow, ingest
+from resources.catalog.source_files import source_files
 from resources.database.repositories import dataset_versions, tasks
 from resources.database.session import Database
 from resources.storage.datasets import DatasetStore
