@@ -72,7 +72,6 @@ def _snapshot(
         entry = catalog.catalog().get(context.partition_key)
         store = DatasetStore(storage.path())
         snapshot = take_snapshot(entry, catalog.landing_root(), opened, store, datetime.now(UTC))
-    context.log.info(f"dataset v{snapshot.version.version}: {snapshot.version.rows} rows")
     yield dg.Output(
         snapshot.version, data_version=dg.DataVersion(snapshot.version.id), metadata=_metadata(snapshot, storage)
     )
