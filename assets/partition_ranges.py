@@ -53,7 +53,7 @@ def key_ranges(order: Sequence[str], wanted: Collection[str], most: int | None) 
 def bridged_ranges(order: Sequence[str], wanted: Collection[str], most: int, longest: int) -> list[KeyRange]:
     """`wanted` in few ranges of `order`: of at most `most` keys each, and no longer than `longest` from end to end.
 
-    Keys that lie between them are covered by Dagster's range, and the run, whose tags name what it makes, leaves them as they are (`keys_to_make`).
+    What lies between them is in Dagster's range, too; the run's tags name what it is to make (`keys_to_make`).
     """
     place = {key: number for number, key in enumerate(order)}
     found: list[list[str]] = []

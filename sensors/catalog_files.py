@@ -36,8 +36,8 @@ LONGEST_RANGE = 2 * MOST_PER_RUN
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "Watches `catalog/tasks/`, the dataset files they name and `landing/<task>/`. A new task becomes a partition; "
-        "changed content, not a changed date, requests one run that reads it. More than ten changed tasks share runs, a "
-        "hundred at most in each."
+        "changed content, not a changed date, requests one run that reads it. More than ten changed tasks share runs, "
+        "a hundred at most in each."
     ),
 )
 def catalog_files(
@@ -113,16 +113,14 @@ def _fingerprints(
         try:
             fingerprint = watch.fingerprint(entry)
         except OSError as error:
-            context.log.error(f"the dataset files of {entry.task.name} cannot be read: {error}")
+            context.log.warning(f"the dataset files of {entry.task.name} cannot be read: {error}")
             continue
         if fingerprint is not None:
             found[entry.task.name] = fingerprint
     return found
 
 
-def _changes(
-    known: Mapping[str, TaskFingerprint], now: Mapping[str, TaskFingerprint]
-) -> dict[str, list[str]]:
+def _changes(known: Mapping[str, TaskFingerprint], now: Mapping[str, TaskFingerprint]) -> dict[str, list[str]]:
     """Assets whose files say something new, by task; tasks without any are left out."""
     found: dict[str, list[str]] = {}
     for name, one in now.items():
@@ -134,9 +132,7 @@ def _changes(
     return found
 
 
-def _request(
-    chosen: KeyRange, assets: Sequence[str], now: Mapping[str, TaskFingerprint], number: int
-) -> dg.RunRequest:
+def _request(chosen: KeyRange, assets: Sequence[str], now: Mapping[str, TaskFingerprint], number: int) -> dg.RunRequest:
     selection = [dg.AssetKey(asset) for asset in assets]
     content = [[name, now[name].dataset, now[name].prompt] for name in chosen.keys]
     told = chosen.keys[0] if len(chosen.keys) == 1 else f"{len(chosen.keys)} tasks"
@@ -151,8 +147,8 @@ def _request(
 def _partitions_with(instance: dg.DagsterInstance, names: Sequence[str]) -> Sequence[str]:
     """All tasks that are partitions, new ones included, in Dagster's order.
 
-    They are added here and not by the daemon after the tick: another sensor may add some meanwhile, and ranges that were
-    cut from a supposed order would then be others.
+    They are added here and not by the daemon after the tick: another sensor may add some meanwhile, and ranges cut from
+    a supposed order would then be others.
     """
     kind = str(tasks_partitions.name)
     there = instance.get_dynamic_partitions(kind)

@@ -92,7 +92,7 @@ def _landed_here(folder: UPath) -> dict[str, str]:
 def _stamp(path: UPath) -> str:
     if path.is_dir():
         return "|".join(_stamp(child) for child in _files_below(path))
-    return local_stamp(path.stat()) if path.protocol in LOCAL else remote_stamp(path.fs.info(path.path))
+    return local_stamp(Path(path.path).stat()) if path.protocol in LOCAL else remote_stamp(path.fs.info(path.path))
 
 
 def _files_below(path: UPath) -> Iterator[UPath]:

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 from loop.watch import Watch
 from loop.workplace import INGEST, TASK, Example, csv_text, task_values

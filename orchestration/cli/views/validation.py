@@ -21,8 +21,8 @@ from orchestration.cli.screen import emit, table
 from orchestration.environments import Environment
 from resources.catalog.catalog import CatalogEntry
 from resources.catalog.ingest import Ingested, ingest
-from resources.catalog.source_files import source_files
 from resources.catalog.snapshot import split_counts
+from resources.catalog.source_files import source_files
 from resources.catalog.task_file import load_task
 from resources.evaluation.evaluators import open_evaluator
 
