@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from domain.batch.states import ChunkState, RowStatus
 from domain.errors import ConflictError
-from resources.database.bulk_write import BulkWrite, Insert
+from resources.database.bulk_write import BulkWrite
 from resources.database.insert_ignore import insert_ignore
 from resources.database.repositories.records import as_row, read, select_record
 from resources.database.tables import BatchAnswerRow, BatchChunkRow
+
+if TYPE_CHECKING:
+    from resources.database.insert_ignore import Insert
 
 
 @dataclass(frozen=True, slots=True)
