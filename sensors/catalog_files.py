@@ -44,7 +44,7 @@ def catalog_files(
     context: dg.SensorEvaluationContext, catalog: CatalogResource, database: DatabaseResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Request runs for the tasks whose files say something new."""
-    kept = KeptCursor(context.instance, f"{context.sensor_name}/{catalog.folder}", context.cursor)
+    kept = KeptCursor(context.instance, f"catalog_files/{catalog.folder}", context.cursor)
     cursor = Cursor.load(kept.load())
     reading = catalog.catalog().read()
     for error in reading.errors:
