@@ -16,6 +16,7 @@ from orchestration.cli.commands import (
     call,
     compress,
     cost,
+    dashboard,
     database,
     demo,
     experiment,
@@ -61,6 +62,7 @@ run.add_to(app)
 call.add_to(app)
 compress.add_to(app)
 cost.add_to(app)
+dashboard.add_to(app)
 price.add_to(app)
 health.add_to(app)
 load.add_to(app)

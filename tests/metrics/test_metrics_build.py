@@ -20,6 +20,7 @@ from metrics.outbox import RANGE_END, RANGE_START, changed, record, write_late
 from sqlalchemy import text
 
 from assets.costs.call_log import call_log
+from assets.costs.dashboard import dashboard
 from assets.costs.evaluation_history import evaluation_history
 from assets.costs.reconciliation import ledger_equals_marts
 from resources.database_resource import DatabaseResource
@@ -108,7 +109,7 @@ def built(
     fill(ledger)
     resources = resources_over(ledger, folder, prepared)
     exported = export(resources)
-    result = dg.materialize([evaluation_history, dbt_metrics], resources=resources)
+    result = dg.materialize([evaluation_history, dbt_metrics, dashboard], resources=resources)
     yield Built(ledger, resources, exported, result)
     ledger.database.dispose()
 
@@ -150,6 +151,18 @@ def test_the_ledger_s_money_is_in_the_mart(built: Built) -> None:
     rows = built.rows("select day, sum(cost_nano_usd)::bigint, sum(cost_usd) from calls_by_day group by day")
     assert {day: nano for day, nano, _ in rows} == expected
     assert {day: usd for day, _, usd in rows} == {day: Decimal(nano) / 10**9 for day, nano in expected.items()}
+
+
+def test_the_dashboard_shows_the_ledger_s_money(built: Built) -> None:
+    (event,) = built.built.asset_materializations_for_node("dashboard")
+    cost = sum(row["cost_nano_usd"] for row in built.ledger.attempts)
+    assert event.metadata["cost_usd"].value == pytest.approx(cost / 1e9)
+    assert event.metadata["calls"].value == len(built.ledger.calls)
+    assert "data:image/png" in str(event.metadata["cost"].value)
+    page = Path(str(event.metadata["path"].value)).read_text()
+    assert f"${cost / 1e9:,.2f}" in page
+    assert page.count("<svg") == 4
+    assert "90.0 % [80.0 – 100.0]" in page
 
 
 def test_calls_by_day_counts_each_group(built: Built) -> None:
