@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,6 @@ from domain.prompt import PromptVersion
 from resources.catalog.task_file import load_task
 from resources.catalog_resource import CatalogResource
 from resources.database.repositories import aliases, prompt_versions
-from resources.database.schema import upgrade
 from resources.database.session import Database, open_database
 from resources.database.tables import CallRow
 
@@ -96,9 +96,9 @@ class Production:
 
 
 @pytest.fixture
-def production(tmp_path: Path) -> Iterator[Production]:
+def production(tmp_path: Path, upgraded_file: Path) -> Iterator[Production]:
+    shutil.copyfile(upgraded_file, tmp_path / "promptory.db")
     database = open_database(f"sqlite:///{tmp_path}/promptory.db")
-    upgrade(database)
     yield Production(tmp_path, database)
     database.dispose()
 
