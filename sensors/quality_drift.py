@@ -8,7 +8,7 @@ import dagster as dg
 from domain.task import Task
 from jobs.reoptimize import reoptimize
 from resources.alerts.alert import Alert
-from resources.alerts.delivery import tell
+from resources.alerts.delivery import deliver, tell
 from resources.alerts_resource import AlertsResource
 from resources.catalog_resource import CatalogResource
 from resources.database.session import Database
@@ -66,8 +66,9 @@ def tick(
             continue
         requested = task.drift.then == "optimize"
         requests += [_request(task, drift, now)] if requested else []
-        if _tell(database, alerts, drift, now, requested=requested):
-            told[task.name] = now.isoformat()
+        _tell(database, alerts, drift, now, requested=requested)
+        told[task.name] = now.isoformat()
+    deliver(database, alerts.sinks(), now)
     return dg.SensorResult(
         run_requests=requests,
         cursor=json.dumps(told),
@@ -87,8 +88,8 @@ def _request(task: Task, drift: Drift, now: datetime) -> dg.RunRequest:
     return dg.RunRequest(run_key=f"{task.name}:drift:{drift.key}", partition_key=task.name, run_config=config)
 
 
-def _tell(database: Database, alerts: AlertsResource, drift: Drift, now: datetime, *, requested: bool) -> bool:
+def _tell(database: Database, alerts: AlertsResource, drift: Drift, now: datetime, *, requested: bool) -> None:
     def message(_keys: set[str]) -> Alert:
         return drift.alert(now, requested=requested)
 
-    return tell(database, alerts.sinks(), "drift", [f"drift:{drift.task}:{drift.key}"], message, now)
+    tell(database, alerts.sinks(), "drift", [f"drift:{drift.task}:{drift.key}"], message, now)
