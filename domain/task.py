@@ -117,6 +117,10 @@ class DriftSpec(_Part):
     min_shift: float = Field(
         default=0.1, ge=0, lt=1, description="Smallest shift of the inputs worth telling (total variation, 0 to 1)."
     )
+    contents: bool = Field(
+        default=True,
+        description="Compare also the words of what batches ask with the dataset's, and their labels with the first.",
+    )
     cooldown_days: float = Field(
         default=7.0, ge=0, description="After a request for this task none follows for so long."
     )

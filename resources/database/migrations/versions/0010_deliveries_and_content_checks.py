@@ -1,4 +1,4 @@
-"""Messages on their way to hooks; looks at what production is asked and answers."""
+"""Messages on their way to hooks; looks at what production is asked and answers, and the index they need."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ TIMESTAMP = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    """Create the tables."""
+    """Create the tables and the index."""
+    op.create_index("ix_batches_task_finished_at", "batches", ["task", "finished_at"])
     op.create_table(
         "alert_deliveries",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -58,3 +59,4 @@ def downgrade() -> None:
     """Drop them."""
     op.drop_table("content_checks")
     op.drop_table("alert_deliveries")
+    op.drop_index("ix_batches_task_finished_at", "batches")
