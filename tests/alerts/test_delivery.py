@@ -91,16 +91,23 @@ def test_what_waits_for_a_hook_that_was_taken_away_is_given_up(
     assert "no such hook is configured" in caplog.text
 
 
-def test_many_processes_send_one_message(database: Database, hook: Webhook, tmp_path: Path) -> None:
-    def other(number: int) -> int:
-        own = open_database(f"sqlite:///{tmp_path}/promptory.db")
-        taken = say(own, (WebhookSink(hook.url),), "shared", f"own-{number}")
-        own.dispose()
-        return taken
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_many_processes_send_one_message(
+    request: pytest.FixtureRequest, database: Database, hook: Webhook, tmp_path: Path, kind: str
+) -> None:
+    on_postgres = kind == "postgresql"
+    url = request.getfixturevalue("upgraded_postgres_url") if on_postgres else f"sqlite:///{tmp_path}/promptory.db"
+
+    def tick(number: int, now: datetime = NOW) -> int:
+        own = open_database(url)
+        try:
+            return say(own, (WebhookSink(hook.url),), "shared", f"own-{number}", now=now)
+        finally:
+            own.dispose()
 
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(other, range(6)))
-    deliver(database, (WebhookSink(hook.url),), NOW + LEASE)
+        list(pool.map(tick, range(6)))
+    tick(0, NOW + LEASE)
     told = [key for one in hook.received for key in one["title"].split("'")[1::2]]
     assert sorted(told) == ["own-0", "own-1", "own-2", "own-3", "own-4", "own-5", "shared"]
 
