@@ -1,7 +1,8 @@
 """What a production prompt was asked and answered in the batches that it finished: a sample of bounded cost.
 
-Batches are the only place that keeps what production is asked. Of at most `MOST_CHUNKS` of their chunks, spread evenly
-over all rows, an equal part of the rows is taken, however many rows there are. Texts leave here as hashed words only.
+Batches are the only place that keeps what production is asked. The rows come from at most `MOST_CHUNKS` of their
+chunks, those in the middles of as many equal parts of all rows, however many there are; a chunk that holds several
+middles gives as many rows more. Texts leave here as hashed words only.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from resources.database.repositories.batches import BatchRecord
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.database.session import Database
 
-MOST_CHUNKS = 40
+MOST_CHUNKS = 100
 MOST_BATCHES = 1_000
 
 
@@ -46,7 +47,7 @@ def sample_rows(
 ) -> ProductionRows:
     """At most `most` rows of the batches that the prompt finished in [since, until), spread over all of them.
 
-    Chunks whose files are gone are left out.
+    Chunks whose files are gone, or cannot be read, are left out.
 
     Raises:
         DatabaseUnavailableError: the database cannot be read.
@@ -54,17 +55,18 @@ def sample_rows(
     with database.session(read_only=True) as session:
         found = batches.finished_by(session, production.task, production.id, since, until, MOST_BATCHES)
     sample = ProductionRows()
-    chosen = list(_chosen(database, found))
-    for number, (batch, chunk) in enumerate(chosen):
-        wanted = (number + 1) * most // len(chosen) - number * most // len(chosen)
+    passed = 0
+    for batch, chunk, middles in _chosen(database, found):
+        wanted = (passed + middles) * most // MOST_CHUNKS - passed * most // MOST_CHUNKS
+        passed += middles
         _add(sample, root / batch.folder, chunk, wanted)
     return sample
 
 
-def _chosen(database: Database, found: Sequence[BatchRecord]) -> Iterator[tuple[BatchRecord, ChunkRecord]]:
-    """The chunks that hold the rows in the middles of `MOST_CHUNKS` equal parts of all rows."""
+def _chosen(database: Database, found: Sequence[BatchRecord]) -> Iterator[tuple[BatchRecord, ChunkRecord, int]]:
+    """The chunks that hold middles, and how many."""
     rows = sum(one.rows for one in found)
-    places = sorted({(2 * part + 1) * rows // (2 * MOST_CHUNKS) for part in range(MOST_CHUNKS)})
+    places = [(2 * part + 1) * rows // (2 * MOST_CHUNKS) for part in range(MOST_CHUNKS)]
     ends = list(accumulate(one.rows for one in found))
     for batch, end in zip(found, ends, strict=True):
         own = [place - (end - batch.rows) for place in places if end - batch.rows <= place < end]
@@ -73,15 +75,18 @@ def _chosen(database: Database, found: Sequence[BatchRecord]) -> Iterator[tuple[
         with database.session(read_only=True) as session:
             chunks = batch_chunks.list_chunks(session, batch.id)
         for chunk in chunks:
-            if any(chunk.first_row <= place + 1 <= chunk.last_row for place in own):
-                yield batch, chunk
+            middles = sum(chunk.first_row <= place + 1 <= chunk.last_row for place in own)
+            if middles:
+                yield batch, chunk, middles
 
 
 def _add(sample: ProductionRows, folder: UPath, chunk: ChunkRecord, wanted: int) -> None:
+    import pyarrow as pa
+
     try:
         inputs = read_inputs(folder, chunk.chunk)
         results = read_part(folder, chunk.path, ["status", "value"]) if chunk.path else []
-    except FileNotFoundError:
+    except (OSError, pa.ArrowException):
         return
     usable = [place for place, (_, problem) in enumerate(inputs) if problem is None]
     for number in range(min(wanted, len(usable))):

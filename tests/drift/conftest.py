@@ -69,7 +69,9 @@ class Production:
         self.root.mkdir(parents=True, exist_ok=True)
         take_snapshot(entry, UPath(self._folder / "landing"), self.database, DatasetStore(self.root), PROMOTED)
 
-    def batch(self, prompt: PromptVersion, day: float, texts: Sequence[str], labels: Sequence[str] = LABELS) -> None:
+    def batch(
+        self, prompt: PromptVersion, day: float, texts: Sequence[str], labels: Sequence[str] = LABELS, chunk: int = 100
+    ) -> None:
         """A batch that was finished on a day: these rows, answered with the labels in turn."""
         self._batches += 1
         batch_id = f"{self._batches:064x}"
@@ -77,7 +79,7 @@ class Production:
         folder.mkdir(parents=True)
         rows = [InputRow(number, number, None, {"text": text}) for number, text in enumerate(texts, 1)]
         with (folder / snapshot.NAME).open("wb") as stream:
-            facts = snapshot.write_snapshot(rows, 100, stream)
+            facts = snapshot.write_snapshot(rows, chunk, stream)
         layout = PartLayout(prompt.steps[-1].output, prompt.id, ())
         finished, first, chunks = PROMOTED + timedelta(days=day), 0, list[ChunkRecord]()
         for number, size in enumerate(facts.chunks):
@@ -86,10 +88,10 @@ class Production:
                 row.number: RowOutcome(RowStatus.OK, text=label, value=label)
                 for row, label in zip(own, cycle(labels), strict=False)
             }
-            chunk = ChunkRecord(batch_id, number, first + 1, size, "open", 0)
-            chunks.append(write_part(folder, layout, chunk, merge(layout, own, outcomes, {}, 1)))
+            record = ChunkRecord(batch_id, number, first + 1, size, "open", 0)
+            chunks.append(write_part(folder, layout, record, merge(layout, own, outcomes, {}, 1)))
             first += size
-        record = BatchRecord(
+        done = BatchRecord(
             id=batch_id,
             task="colours",
             state="done",
@@ -118,7 +120,7 @@ class Production:
             finished_at=finished,
         )
         with self.database.session() as session:
-            batches.add(session, record)
+            batches.add(session, done)
             batch_chunks.add(session, chunks)
 
     def write(self, **drift: Any) -> PromptVersion:
