@@ -86,6 +86,9 @@ QUERIES: dict[str, Callable[[Session], object]] = {
     "a batch's chunks": lambda session: batch_chunks.list_chunks(session, "batch-7"),
     "how far a batch is": lambda session: batch_chunks.counts(session, "batch-7"),
     "a batch by the beginning of its id": lambda session: batches.get(session, HEX_ID[:8]),
+    "what a prompt's calls cost": lambda session: call_counts.mean_cost_nano_usd(
+        session, "task-7", "prompt-7", since=LAST_DAY, most=500
+    ),
     "a task's open batches": lambda session: batches.open_batches(session, "task-7"),
     "a task's newest batches": lambda session: batches.list_batches(session, task="task-7", limit=20),
     "a batch's provider jobs": lambda session: provider_jobs.of_batch(session, "batch-7"),

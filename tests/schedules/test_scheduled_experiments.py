@@ -18,6 +18,7 @@ from resources.catalog.task_file import load_task
 from resources.catalog_resource import CatalogResource
 from resources.database.repositories import aliases, experiments, prompt_versions
 from resources.database.session import Database
+from resources.database.tables import CallRow
 from resources.database_resource import DatabaseResource
 from resources.experiments.lifecycle import stop
 from resources.experiments.live import LiveExperiments
@@ -206,6 +207,40 @@ def test_what_cannot_be_compared_is_told_and_stops_nothing_else(
     assert sensor.started() == ["shapes_20261121_0800"]
     (refusal,) = [line for line in logged if "colours" in line]
     assert told in refusal
+
+
+@pytest.mark.parametrize(("budget", "calls", "starts"), [("0.99", 60, False), ("1.00", 60, True), ("0.99", 40, True)])
+def test_a_budget_that_cannot_pay_for_the_units_is_told_where_their_cost_is_known(
+    sensor: Sensor, declare: Callable[..., None], budget: str, calls: int, starts: bool
+) -> None:
+    """50 units of each of two variants, a cent an answer."""
+    declare(budget_usd=budget)
+    with sensor.database.session() as session:
+        production = prompt_versions.get(session, "colours", "production").id
+        for number in range(calls):
+            at = NOON + timedelta(minutes=number)
+            session.add(
+                CallRow(
+                    call_id=f"call-{number}",
+                    purpose="serve",
+                    task="colours",
+                    prompt_version_id=production,
+                    requested_model="m",
+                    status="ok",
+                    cached=False,
+                    attempts=1,
+                    input_tokens=1,
+                    output_tokens=1,
+                    cost_nano_usd=10_000_000,
+                    latency_s=0.1,
+                    started_at=at,
+                    finished_at=at,
+                )
+            )
+    sensor.at(NOON)
+    said = sensor.at(NOON + timedelta(days=1))
+    assert len(sensor.started()) == starts
+    assert starts or "min_units asks for 100 answers, which cost about $1.00 at what production costs lately" in said
 
 
 def test_a_task_without_a_candidate_is_told(sensor: Sensor, declare: Callable[..., None]) -> None:

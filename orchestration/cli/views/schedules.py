@@ -72,7 +72,7 @@ def _lines(tasks: Iterable[Task], database: Database | None, now: datetime) -> I
             continue
         for kind, at in next_starts(task.schedule, now).items():
             asked = database if kind == "start_experiment" else None
-            refused = why_not(asked, task, at) if asked is not None else None
+            refused = why_not(asked, task, at, now) if asked is not None else None
             yield Line(task.name, kind, task.schedule.starts[kind], task.schedule.time_zone, at, refused)
 
 
