@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from servers.fixtures import openai_server
+from servers.fixtures import openai_server, upgraded_file
 from servers.postgres import _upgraded_name, postgres_server, postgres_url, upgraded_postgres_url
 from servers.valkey import forgetful_server, redis_url, valkey_server
 
@@ -13,6 +13,7 @@ __all__ = [
     "postgres_server",
     "postgres_url",
     "redis_url",
+    "upgraded_file",
     "upgraded_postgres_url",
     "valkey_server",
 ]

@@ -25,6 +25,7 @@ from orchestration.cli.commands import (
     price,
     prompt,
     run,
+    schedules,
     task,
     trace,
 )
@@ -66,6 +67,7 @@ dashboard.add_to(app)
 price.add_to(app)
 health.add_to(app)
 load.add_to(app)
+schedules.add_to(app)
 app.add_typer(task.app, name="task")
 app.add_typer(prompt.app, name="prompt")
 app.add_typer(trace.app, name="trace")
