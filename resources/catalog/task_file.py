@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
+from domain.batch.options import check_handing_over
 from domain.errors import InputError
 from domain.evaluators.embedding_spec import EMBEDDINGS, EmbeddingSimilaritySpec
 from domain.evaluators.judge_spec import JudgeSpec
@@ -54,6 +55,7 @@ def _check_parts(task: Task, kinds: Kinds) -> None:
     prompt = task.prompt.version()
     model = _by_kind(prompt.model, kinds, "prompt.model")
     check_templates(prompt, task.dataset.inputs)
+    check_handing_over(task.batch.how, len(prompt.steps))
     check_evaluators(task.evaluators, prompt.steps[-1].output)
     _check_asked_models(task, kinds)
     for number, cheaper in enumerate(task.compress.models):

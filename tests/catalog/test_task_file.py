@@ -139,6 +139,30 @@ def test_an_embedding_similarity_may_be_the_metric_at_any_endpoint_of_its_kind(s
         assert load_task(file, {"team_b": "embeddings"}).metric.kind == "embedding_similarity"
 
 
+STEPS = [
+    {"name": "first", "output_prompt": "{{ text }}"},
+    {"name": "second", "output_prompt": "{{ first }}", "output": {"kind": "choice", "choices": ["red", "blue"]}},
+]
+
+
+def test_a_prompt_of_several_steps_is_not_handed_to_a_batch_api(spec: dict, write_task: Write) -> None:
+    prompt = {"model": spec["prompt"]["model"], "steps": STEPS}
+    path = write_task({**spec, "prompt": prompt, "batch": {"how": "provider"}})
+    with pytest.raises(InputError, match="2 steps cannot be handed to a batch API") as caught:
+        load_task(path)
+    error = caught.value
+    assert (error.file, error.field, error.mend) == (str(path), "batch.how", "ask row by row: `how: direct`.")
+    assert path.read_text().splitlines()[(error.row or 0) - 1].strip() == "how: provider"
+    assert load_task(write_task({**spec, "prompt": prompt})).batch.how == "direct"
+
+
+@pytest.mark.parametrize(("word", "meant"), [("on", "on"), ("off", "off"), ("read", "read"), ("'on'", "on")])
+def test_yaml_may_take_a_word_for_a_truth_value(spec: dict, write_task: Write, word: str, meant: str) -> None:
+    path = write_task(spec)
+    path.write_text(f"{path.read_text()}\nbatch: {{cache: {word}}}\n")
+    assert load_task(path).batch.cache == meant
+
+
 def test_the_line_is_the_one_at_fault(spec: dict, write_task: Write) -> None:
     file = write_task(changed(spec, "dataset.inputs", "text"))
     with pytest.raises(InputError) as caught:
