@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from math import ceil
 
 from sqlalchemy.orm import Session
 from upath import UPath
@@ -27,6 +26,7 @@ from resources.batch_inference.marks import WorkerMark
 from resources.batch_inference.progress import Counting, ProgressListener
 from resources.batch_inference.provider_batches.answerer import ProviderAnswerer
 from resources.batch_inference.provider_batches.desk import JobDesk
+from resources.batch_inference.repeats import let_the_lost_be_booked
 from resources.batch_inference.runner import OPEN_CHUNKS, BatchRunner, storage_away
 from resources.batch_inference.stopping import Stop, StopReason
 from resources.database.repositories import aliases, batch_chunks, batches, prompt_versions, provider_jobs
@@ -41,9 +41,6 @@ RETRY_AFTER = {PauseKind.BUDGET: timedelta(hours=1), PauseKind.PROVIDER: timedel
 """How long a batch rests that may go on by itself, but not at once."""
 
 REPORT_EVERY_S = 1.0
-LOOK_AGAIN_S = 0.5
-LEASES_WAITED = 3
-"""A worker that lives, stood still and lost its batch may have attempts open for longer; its calls are named later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,19 +159,10 @@ class BatchWorker:
         if prepared.chunks.submitted:
             return await asyncio.to_thread(self._wait, prepared.batch, active_s)
         if batch.claim > 1:
-            await self._let_the_lost_be_booked(batch)
+            await let_the_lost_be_booked(self._llm, batch.id, self._time.sleep)
         return await asyncio.to_thread(
             finish_batch, self._database, self._root, prepared.batch, active_s, self._time.clock()
         )
-
-    async def _let_the_lost_be_booked(self, batch: BatchRecord) -> None:
-        """So that the ledger can name the calls that were paid for twice, those of a worker that has just died, too."""
-        looks = ceil(LEASES_WAITED * self._llm.lease_s / LOOK_AGAIN_S)
-        for _ in range(looks):
-            if not await self._llm.attempts_elsewhere(batch.id):
-                break
-            await self._time.sleep(LOOK_AGAIN_S)
-        await self._llm.flush()
 
     def _cancelled_jobs(self, task: str) -> list[tuple[ProviderJob, BatchRecord]]:
         with self._database.session(read_only=True) as session:

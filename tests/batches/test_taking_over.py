@@ -23,9 +23,10 @@ from resources.batch_inference.keeping import AnswerKeeper, Kept
 from resources.batch_inference.leases import Leases
 from resources.batch_inference.marks import WorkerMark
 from resources.batch_inference.outcome_text import encode
+from resources.batch_inference.repeats import LOOK_AGAIN_S
 from resources.batch_inference.signals import stop_on_signals
 from resources.batch_inference.stopping import Stop
-from resources.batch_inference.worker import LOOK_AGAIN_S, WorkerTime, open_worker
+from resources.batch_inference.worker import WorkerTime, open_worker
 from resources.database.repositories import batch_chunks, batches
 from resources.database.session import open_database
 from resources.llm import CallContext, open_client
