@@ -18,13 +18,19 @@ _log = logging.getLogger(__name__)
 
 
 class _Flight:
-    """A call of this process that others wait for; `value` is its answer, where that is stored nowhere."""
+    """A call that others of this process wait for.
 
-    __slots__ = ("ended", "value")
+    Attributes:
+        value: its answer, where that is stored nowhere.
+        waiting: how many wait; who leads counts, where it has to pass its answer on.
+    """
+
+    __slots__ = ("ended", "value", "waiting")
 
     def __init__(self) -> None:
         self.ended = asyncio.Event()
         self.value: bytes | None = None
+        self.waiting = 0
 
 
 class CacheLayer:
@@ -106,7 +112,7 @@ class CacheLayer:
     async def _lead(self, key: str, request: Request, call: Call) -> Completion:
         stored, value = False, None
         if call.context.cache == "read":
-            self._flights.setdefault(key, _Flight())  # who follows finds the answer here, or nowhere
+            self._flights.setdefault(key, _Flight()).waiting += 1  # who follows finds the answer here, or nowhere
         try:
             completion = await self._inner.complete(request, call)
             if storable(request, completion):
@@ -124,6 +130,7 @@ class CacheLayer:
         if remaining <= 0:
             raise UnansweredError("The deadline passed while another call was fetching the answer.", reason="deadline")
         flight = self._flights.setdefault(key, _Flight())
+        flight.waiting += 1
         sleeper = asyncio.ensure_future(self._timing.sleep(min(lookup.seconds, remaining)))
         waker = asyncio.ensure_future(flight.ended.wait())
         try:
@@ -131,6 +138,9 @@ class CacheLayer:
         finally:
             sleeper.cancel()
             waker.cancel()
+            flight.waiting -= 1
+            if not flight.waiting and not flight.ended.is_set():
+                self._flights.pop(key, None)  # the leader is another process, which wakes nobody here
         return flight.value
 
     async def _fill(self, key: str, value: bytes) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from domain.errors import InputError, NotFoundError, TemplateError
 from resources.catalog.catalog import Catalog
 from resources.catalog.task_file import load_task
+from resources.llm import providers
 
 Write = Callable[..., Path]
 
@@ -146,7 +147,7 @@ STEPS = [
 
 
 def test_a_prompt_of_several_steps_is_not_handed_to_a_batch_api(spec: dict, write_task: Write) -> None:
-    prompt = {"model": spec["prompt"]["model"], "steps": STEPS}
+    prompt = {"model": "openai/gpt-4o-mini", "steps": STEPS}
     path = write_task({**spec, "prompt": prompt, "batch": {"how": "provider"}})
     with pytest.raises(InputError, match="2 steps cannot be handed to a batch API") as caught:
         load_task(path)
@@ -154,6 +155,26 @@ def test_a_prompt_of_several_steps_is_not_handed_to_a_batch_api(spec: dict, writ
     assert (error.file, error.field, error.mend) == (str(path), "batch.how", "ask row by row: `how: direct`.")
     assert path.read_text().splitlines()[(error.row or 0) - 1].strip() == "how: provider"
     assert load_task(write_task({**spec, "prompt": prompt})).batch.how == "direct"
+
+
+def test_rows_are_handed_only_to_providers_that_have_a_batch_api(spec: dict, write_task: Write) -> None:
+    path = write_task({**spec, "batch": {"how": "provider"}})
+    with pytest.raises(InputError, match="no batch API") as caught:
+        load_task(path)
+    assert (caught.value.file, caught.value.field) == (str(path), "batch.how")
+    assert "how: direct" in (caught.value.mend or "")
+    mended = write_task({**changed(spec, "prompt.model", "gateway/small"), "batch": {"how": "provider"}})
+    assert load_task(mended, {"gateway": "openai"}).batch.how == "provider"
+
+
+def test_those_that_have_one_are_known_without_loading_them() -> None:
+    folder = Path(providers.__file__).parent
+    having = {
+        path.relative_to(folder).parts[0].removesuffix(".py")
+        for path in (*folder.glob("*.py"), *folder.glob("*/provider.py"))
+        if "def batch_api(" in path.read_text()
+    }
+    assert having == providers.WITH_BATCH_API
 
 
 @pytest.mark.parametrize(("word", "meant"), [("on", "on"), ("off", "off"), ("read", "read"), ("'on'", "on")])

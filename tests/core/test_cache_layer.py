@@ -162,6 +162,7 @@ async def test_two_clients_on_one_store_share_one_flight(
     done = await asyncio.gather(one.llm.complete(SAME), two.llm.complete(SAME))
     assert len(provider.sent) == 1
     assert {answer.cached for answer in done} == {True, False}
+    assert [client.llm._layers._inner._flights for client in (one, two)] == [{}, {}]  # pyright: ignore
 
 
 async def test_when_the_leader_is_cancelled_a_follower_leads(bench: OpenBench, provider: ScriptedProvider) -> None:
