@@ -56,7 +56,7 @@ def fill(ledger: Any) -> None:
         finished_at = FIRST + timedelta(days=number % DAYS, seconds=rng.randrange(10, 86_000))
         fields: dict[str, Any] = {
             "finished_at": finished_at,
-            "purpose": rng.choice(["evaluate", "batch", "optimize"]),
+            "purpose": rng.choice(["evaluate", "batch", "provider_batch", "optimize"]),
             "task": rng.choice(["support_triage", "refund_extraction", None]),
             "prompt_version_id": rng.choice(PROMPTS),
             "latency_s": rng.random(),
@@ -202,7 +202,7 @@ def test_cost_per_prompt_version_and_answer(built: Built) -> None:
 def test_latency_leaves_out_what_no_model_answered(built: Built) -> None:
     expected: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     for row in built.ledger.calls:
-        if row["status"] == "ok" and not row["cached"]:
+        if row["status"] == "ok" and not row["cached"] and row["purpose"] != "provider_batch":
             key = (row["finished_at"].date(), row["task"], row["purpose"], row["model"])
             expected[key].append(row["latency_s"])
     rows = built.rows("select day, task, purpose, model, calls, p50_s, p95_s, max_s from latency_percentiles")
