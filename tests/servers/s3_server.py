@@ -5,40 +5,24 @@ from __future__ import annotations
 import atexit
 import functools
 import json
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import pytest
+from servers.object_store import ObjectStore
 from upath import UPath
 
 from resources.storage.location import path_at
 
-PROGRAM = Path(__file__).with_name("s3_process.py")
 
-
-class S3Server:
+class S3Server(ObjectStore):
     """The server's process and what tests ask of it beside S3."""
 
     def __init__(self) -> None:
-        program = [sys.executable, str(PROGRAM)]
-        self._process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        port = self._process.stdout.readline()
-        if not port:
-            _, said = self._process.communicate()
-            raise RuntimeError(f"the S3 server did not start:\n{said}")
-        self.url = f"http://127.0.0.1:{int(port)}"
-
-    def stop(self) -> None:
-        """End it."""
-        self._process.kill()
-        self._process.communicate()
+        super().__init__("s3_process.py")
 
     @property
     def variables(self) -> dict[str, str]:
@@ -104,5 +88,5 @@ def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
 def s3_root(s3_server: S3Server) -> UPath:
     """The root of an empty bucket."""
     root = path_at(f"s3://test-{uuid.uuid4().hex[:16]}")
-    root.fs.mkdir(root.path)
+    root.fs.mkdir(root.path.strip("/"))
     return root

@@ -6,19 +6,20 @@ import uuid
 from pathlib import Path
 
 import pytest
+from servers.gcs_server import gcs_root
 from servers.s3_server import s3_root, s3_server
 from upath import UPath
 
 from resources.storage.location import path_at
 
-__all__ = ["s3_root", "s3_server"]
+__all__ = ["gcs_root", "s3_root", "s3_server"]
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
+@pytest.fixture(params=["local", "memory", "s3", "gcs"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> UPath:
     """An empty storage root."""
     if request.param == "local":
         return path_at(tmp_path)
     if request.param == "memory":
         return path_at(f"memory://storage-{uuid.uuid4().hex}")
-    return request.getfixturevalue("s3_root") / "promptory"
+    return request.getfixturevalue(f"{request.param}_root") / "promptory"

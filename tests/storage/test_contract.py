@@ -37,6 +37,13 @@ def test_a_file_is_replaced_as_a_whole(root: UPath) -> None:
     assert path.read_bytes() == b""
 
 
+def test_a_file_of_many_megabytes_is_whole(root: UPath) -> None:
+    """Stores take such a file in parts."""
+    piece = bytes(range(256)) * 4096
+    write_atomically(root / "large.bin", lambda stream: [stream.write(piece) for _ in range(12)])
+    assert (root / "large.bin").read_bytes() == piece * 12
+
+
 @pytest.mark.parametrize("interruption", [ValueError, KeyboardInterrupt, SystemExit])
 def test_an_interrupted_write_leaves_what_was_there(root: UPath, interruption: type[BaseException]) -> None:
     path = put(root / "folder" / "file.txt", "whole")

@@ -1,8 +1,9 @@
-"""Storage root, landing folder and batch folder on an S3 server: the loop, batches, metrics, retention."""
+"""Storage root, landing folder and batch folder in an object store: the loop, batches, metrics, retention."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,11 +46,17 @@ def put(path: UPath, text: str) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path, s3_root: UPath, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+def bucket(request: pytest.FixtureRequest) -> UPath:
+    """On the S3 server, or with `PROMPTORY_OBJECT_STORE=gcs` on that of Google Cloud Storage."""
+    return request.getfixturevalue(f"{os.environ.get('PROMPTORY_OBJECT_STORE', 's3')}_root")
+
+
+@pytest.fixture
+def place(tmp_path: Path, bucket: UPath, monkeypatch: pytest.MonkeyPatch) -> Workplace:
     for name in ("DAGSTER_HOME", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     for name in ("storage", "landing", "batches"):
-        monkeypatch.setenv(f"PROMPTORY_{name.upper()}", str(s3_root / name))
+        monkeypatch.setenv(f"PROMPTORY_{name.upper()}", str(bucket / name))
     monkeypatch.chdir(tmp_path)
     made = Workplace(tmp_path)
     made.write_rows([Example(number) for number in range(40)])
@@ -97,24 +104,24 @@ def ticks(place: Workplace, watching: dg.Definitions) -> Iterator[Ticks]:
         yield Ticks(watching, instance)
 
 
-def test_all_of_it_works_on_s3(place: Workplace, s3_root: UPath, ticks: Ticks, watching: dg.Definitions) -> None:
-    put(s3_root / "landing" / TASK / "more.csv", csv_text([Example(number) for number in range(100, 110)]))
+def test_all_of_it_works_there(place: Workplace, bucket: UPath, ticks: Ticks, watching: dg.Definitions) -> None:
+    put(bucket / "landing" / TASK / "more.csv", csv_text([Example(number) for number in range(100, 110)]))
     assert [request.partition_key for request in ticks(catalog_files)] == [TASK]
     assert place.run(*LOOP).materialized[-1] == "promotion"
     assert ticks(catalog_files) == []
-    put(s3_root / "landing" / TASK / "more.csv", csv_text([Example(number) for number in range(101, 111)]))
+    put(bucket / "landing" / TASK / "more.csv", csv_text([Example(number) for number in range(101, 111)]))
     (again,) = ticks(catalog_files)
     assert [key.to_user_string() for key in again.asset_selection or ()] == ["dataset"]
 
-    answered = _answer_batches(place, s3_root, ticks, watching)
-    _give_days_to_the_store(place, s3_root, call_id=answered)
+    answered = _answer_batches(place, bucket, ticks, watching)
+    _give_days_to_the_store(place, bucket, call_id=answered)
     kept = {path.name for path in place.home.iterdir()}
     assert not kept & {"storage", "landing", "batches"}
 
 
-def _answer_batches(place: Workplace, s3_root: UPath, ticks: Ticks, watching: dg.Definitions) -> str:
+def _answer_batches(place: Workplace, bucket: UPath, ticks: Ticks, watching: dg.Definitions) -> str:
     """Drain a folder of files; the id of one of the calls."""
-    folder = s3_root / "batches" / TASK
+    folder = bucket / "batches" / TASK
     put(folder / "a.csv", "text\n" + "".join(f"{Example(number).text}\n" for number in range(200, 225)))
     put(folder / "b.jsonl", "".join(json.dumps({"text": Example(n).text}) + "\n" for n in range(300, 305)))
     put(folder / "bad.csv", "other\n1\n")
@@ -128,7 +135,7 @@ def _answer_batches(place: Workplace, s3_root: UPath, ticks: Ticks, watching: dg
     assert (metadata["files_taken_in"].value, metadata["files_refused"].value) == (2, 1)
     assert ticks(batch_files) == []
 
-    root = UPath(s3_root / "storage")
+    root = UPath(bucket / "storage")
     with place.database() as database:
         with database.session(read_only=True) as session:
             done = batches.list_batches(session, states=["done"])
@@ -137,12 +144,12 @@ def _answer_batches(place: Workplace, s3_root: UPath, ticks: Ticks, watching: dg
     return str(rows[0]["call_id"])
 
 
-def _give_days_to_the_store(place: Workplace, s3_root: UPath, call_id: str) -> None:
-    """Copy the ledger's day, build the marts from S3, remove the day from the database; nothing is lost."""
+def _give_days_to_the_store(place: Workplace, bucket: UPath, call_id: str) -> None:
+    """Copy the ledger's day, build the marts from there, remove the day from the database; nothing is lost."""
     prepared = prepare_manifest(place.home)
     resources = build_resources(place.environment, prepared)
     today = datetime.now(UTC).date()
-    root = s3_root / "storage"
+    root = bucket / "storage"
     tables = [evaluation_history, production_history, budgets, build_dbt_metrics(prepared), ledger_equals_marts]
     with place.instance() as instance:
         dg.materialize([call_log], resources=resources, instance=instance, partition_key=today.isoformat())
