@@ -6,13 +6,9 @@ import uuid
 from pathlib import Path
 
 import pytest
-from servers.gcs_server import gcs_root
-from servers.s3_server import s3_root, s3_server
 from upath import UPath
 
 from resources.storage.location import path_at
-
-__all__ = ["gcs_root", "s3_root", "s3_server"]
 
 
 @pytest.fixture(params=["local", "memory", "s3", "gcs"])
