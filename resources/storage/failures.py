@@ -25,10 +25,10 @@ def storage_errors() -> tuple[type[Exception], ...]:
     return (OSError, *(getattr(module, name) for module, name in loaded if module is not None))
 
 
-def storage_away(error: Exception) -> StateUnavailableError:
-    """What is raised where results cannot be written or rows not read."""
+def storage_away(error: Exception, location: str | None = None) -> StateUnavailableError:
+    """What is raised where results cannot be written or rows not read; `location` where the error names none."""
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    file = getattr(error, "filename", None)
+    file = getattr(error, "filename", None) or location
     return StateUnavailableError(
         f"the storage cannot be used: {said}",
         file=str(file) if file else None,

@@ -19,6 +19,7 @@ from resources.storage.atomic import write_atomically
 from resources.storage.datasets import DatasetStore
 from resources.storage.listing import entry_at, files_below, folder_names, list_folder
 from resources.storage.location import is_local, path_at
+from resources.storage.reach import location_problem
 from resources.storage.table_export import export_records
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
@@ -140,6 +141,12 @@ def test_dataset_versions_are_kept(root: UPath) -> None:
     assert store.row_ids(version) == sorted(row.row_id for row in rows)
     assert {row.row_id for split in Split for row in store.read(version, [split])} == {row.row_id for row in rows}
     assert store.find(version, rows[3].row_id) == rows[3]
+
+
+def test_a_location_that_can_be_used_has_no_problem(root: UPath) -> None:
+    assert location_problem(str(root), writes=True) is None
+    assert location_problem(str(root), writes=False) is None
+    assert list_folder(root) == []
 
 
 def test_a_missing_file_is_an_input_error(root: UPath) -> None:

@@ -12,7 +12,7 @@ import pytest
 from servers.s3_server import S3Server
 from upath import UPath
 
-from domain.errors import StateUnavailableError
+from domain.errors import ConfigurationError, PromptoryError, StateUnavailableError
 from domain.task import Task
 from resources.batch_inference.landing import current_stamp, landed_files
 from resources.batch_inference.sources import FileSource
@@ -21,6 +21,7 @@ from resources.catalog.changes import ChangeWatch, Cursor
 from resources.storage.atomic import write_atomically
 from resources.storage.failures import storage_errors
 from resources.storage.listing import folder_names, list_folder
+from resources.storage.reach import location_problem
 
 NOW = 4e9
 MANY = int(os.environ.get("PROMPTORY_OBJECTS", "2000"))
@@ -122,6 +123,17 @@ def test_a_store_that_is_away_spoils_no_file(s3_server: S3Server, s3_root: UPath
     assert current_stamp(file) is None
     s3_server.refuse(0)
     assert [row.values for row in FileSource(path).rows()] == [{"text": "whole"}]
+
+
+def test_what_is_wrong_with_a_location_is_told(s3_server: S3Server, s3_root: UPath) -> None:
+    missing = location_problem("s3://no-such-bucket/promptory", writes=False)
+    assert isinstance(missing, ConfigurationError)
+    assert "no bucket 'no-such-bucket'" in missing.problem
+    s3_server.refuse(503)
+    away = location_problem(str(s3_root / "promptory"), writes=True)
+    assert isinstance(away, PromptoryError)
+    assert away.file
+    assert isinstance(location_problem("floppy://a", writes=False), ConfigurationError)
 
 
 WRITER = """
