@@ -36,10 +36,14 @@ def location_problem(location: str, *, writes: bool) -> PromptoryError | None:
 
 def _require_bucket(path: UPath) -> None:
     """A bucket that is not there would pass for an empty folder."""
-    bucket = path.path.strip("/").partition("/")[0]
-    if path.protocol != "memory" and not path.fs.exists(bucket):
-        raise ConfigurationError(
-            f"there is no bucket {bucket!r}, or it may not be listed",
-            file=str(path),
-            mend="make it, or check its name, the endpoint and the credentials.",
-        )
+    try:
+        # First, because clients say that a bucket does not exist when they were not let in.
+        path.fs.ls(path.path)
+    except FileNotFoundError:
+        bucket = path.path.strip("/").partition("/")[0]
+        if path.protocol != "memory" and not path.fs.exists(bucket):
+            raise ConfigurationError(
+                f"there is no bucket {bucket!r}",
+                file=str(path),
+                mend="make it, or check its name and the endpoint.",
+            ) from None

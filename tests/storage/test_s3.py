@@ -12,7 +12,7 @@ import pytest
 from servers.s3_server import S3Server
 from upath import UPath
 
-from domain.errors import ConfigurationError, PromptoryError, StateUnavailableError
+from domain.errors import ConfigurationError, StateUnavailableError
 from domain.task import Task
 from resources.batch_inference.landing import current_stamp, landed_files
 from resources.batch_inference.sources import FileSource
@@ -131,8 +131,8 @@ def test_what_is_wrong_with_a_location_is_told(s3_server: S3Server, s3_root: UPa
     assert "no bucket 'no-such-bucket'" in missing.problem
     s3_server.refuse(503)
     away = location_problem(str(s3_root / "promptory"), writes=True)
-    assert isinstance(away, PromptoryError)
-    assert away.file
+    assert isinstance(away, StateUnavailableError)
+    assert away.file == str(s3_root / "promptory")
     assert isinstance(location_problem("floppy://a", writes=False), ConfigurationError)
 
 
