@@ -13,12 +13,12 @@ from upath import UPath
 
 from domain.errors import DatabaseUnavailableError, NotFoundError
 from resources.metrics.dbt_project import PROJECT_FOLDER, PreparedProject
+from resources.storage.location import is_local
 
 if TYPE_CHECKING:
     import duckdb
 
 _BUILD = "Run `promptory dashboard`, or materialize the assets of group metrics."
-_LOCAL_PROTOCOLS = ("", "file", "local")
 
 
 class MetricsResource(dg.ConfigurableResource):
@@ -77,7 +77,7 @@ class MetricsResource(dg.ConfigurableResource):
     def dbt_arguments(self, storage_root: UPath) -> list[str]:
         """What dbt must be told to read `storage_root` and to write this file."""
         Path(self.duckdb_path).parent.mkdir(parents=True, exist_ok=True)
-        local = storage_root.protocol in _LOCAL_PROTOCOLS
+        local = is_local(storage_root)
         storage = str(Path(storage_root.path).absolute()) if local else str(storage_root).rstrip("/")
         variables = {"storage": storage, "duckdb": str(Path(self.duckdb_path).absolute())}
         # The environment is not used: it would have to be changed for the whole process.

@@ -11,7 +11,8 @@ from upath import UPath
 from domain.identity import content_id
 from domain.task import Task
 from resources.catalog.catalog import CatalogEntry
-from resources.catalog.ingest import file_digest, source_files
+from resources.catalog.ingest import declared_source, file_digest, landing_files
+from resources.storage.listing import Entry, entry_at, files_below, folder_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,17 @@ class Cursor:
 
 
 class ChangeWatch:
-    """Takes fingerprints of tasks; reads a file again only when its size or date changed."""
+    """Takes fingerprints of tasks; reads a file again only when its size or date, or in a store its tag, changed."""
 
     def __init__(self, cursor: Cursor, landing_root: UPath) -> None:
+        """See which tasks have a landing folder: in an object store each folder that is listed is a request.
+
+        Raises:
+            OSError: the landing folder cannot be listed.
+        """
         self._old = cursor.digests
         self._landing_root = landing_root
+        self._landed = folder_names(landing_root)
         self.digests: dict[str, tuple[str, str]] = {}
 
     def fingerprint(self, entry: CatalogEntry) -> TaskFingerprint:
@@ -58,15 +65,16 @@ class ChangeWatch:
         Raises:
             OSError: a dataset file disappeared while it was read.
         """
-        files = source_files(entry.task, UPath(entry.path), self._landing_root)
-        digests = [self._digest(path) for path in files if path.exists()]
-        return fingerprint_of(entry.task, digests)
+        declared = entry_at(declared_source(entry.task, entry.path))
+        landed = landing_files(self._landing_root, entry.task.name) if entry.task.name in self._landed else []
+        return fingerprint_of(entry.task, [self._digest(file) for file in (declared, *landed) if file is not None])
 
-    def _digest(self, path: UPath) -> str:
-        stamp = _stamp(path)
-        known = self._old.get(str(path))
-        digest = known[1] if known and known[0] == stamp else file_digest(path)
-        self.digests[str(path)] = (stamp, digest)
+    def _digest(self, file: Entry) -> str:
+        place = str(file.path)
+        stamp = "|".join(one.stamp for one in files_below(file.path)) if file.is_folder else file.stamp
+        known = self._old.get(place)
+        digest = known[1] if known and known[0] == stamp else file_digest(file.path)
+        self.digests[place] = (stamp, digest)
         return digest
 
 
@@ -79,10 +87,3 @@ def fingerprint_of(task: Task, digests: list[str]) -> TaskFingerprint:
         "files": digests,
     }
     return TaskFingerprint(content_id(reading), task.prompt.version().id)
-
-
-def _stamp(path: UPath) -> str:
-    if path.is_dir():
-        return "|".join(_stamp(child) for child in sorted(path.rglob("*")) if child.is_file())
-    stat = path.stat()
-    return f"{stat.st_size}:{stat.st_mtime}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from upath import UPath
@@ -18,6 +19,8 @@ from domain.task import Task
 from resources.catalog.expected import expected_value
 from resources.catalog.sources.reading import RawRow
 from resources.catalog.sources.registry import open_source
+from resources.storage.listing import Entry, files_below, list_folder
+from resources.storage.location import path_at
 
 QuarantineKind = Literal["invalid", "duplicate"]
 
@@ -192,22 +195,23 @@ class _DuplicateRowError(InputError):
     """The row repeats an earlier one exactly."""
 
 
-def landing_files(landing_root: UPath, task_name: str) -> list[UPath]:
+def landing_files(landing_root: UPath, task_name: str) -> list[Entry]:
     """The dataset files dropped for a task into `<landing_root>/<task>/`, oldest name first.
 
     Names that start with `.` or `_`, or end in `.tmp` or `.part`, are uploads still under way.
     """
-    folder = landing_root / task_name
-    if not folder.exists():
-        return []
-    return sorted(path for path in folder.iterdir() if not _is_partial(path.name))
+    return [entry for entry in list_folder(landing_root / task_name) if not _is_partial(entry.name)]
 
 
-def source_files(task: Task, task_path: UPath, landing_root: UPath) -> list[UPath]:
+def declared_source(task: Task, task_path: Path) -> UPath:
+    """The dataset file that the task file at `task_path` names."""
+    source = path_at(task.dataset.source)
+    return source if source.is_absolute() or source.protocol else UPath((task_path.parent / source.path).resolve())
+
+
+def source_files(task: Task, task_path: Path, landing_root: UPath) -> list[UPath]:
     """All files of a task's dataset in the order they are read: the declared source, then what landed."""
-    source = UPath(task.dataset.source)
-    declared = source if source.is_absolute() or source.protocol else (task_path.parent / source).resolve()
-    return [declared, *landing_files(landing_root, task.name)]
+    return [declared_source(task, task_path), *(entry.path for entry in landing_files(landing_root, task.name))]
 
 
 def _is_partial(name: str) -> bool:
@@ -233,16 +237,10 @@ def _text(value: Any, field_name: str) -> str:
 
 def file_digest(path: UPath) -> str:
     """SHA-256 of a file, or of all files of a folder in the order of their names."""
+    files = [entry.path for entry in files_below(path)] if path.is_dir() else [path]
     digest = hashlib.sha256()
-    for file in _files_below(path):
+    for file in files:
         with file.open("rb") as stream:
             while chunk := stream.read(1 << 20):
                 digest.update(chunk)
     return digest.hexdigest()
-
-
-def _files_below(path: UPath) -> Iterator[UPath]:
-    if path.is_dir():
-        yield from sorted(file for file in path.rglob("*") if file.is_file())
-    else:
-        yield path

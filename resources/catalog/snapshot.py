@@ -37,7 +37,7 @@ def take_snapshot(
         InputError: a file cannot be used, or a split has no row. Earlier versions are untouched.
     """
     task = entry.task
-    result = ingest(task, source_files(task, UPath(entry.path), landing_root))
+    result = ingest(task, source_files(task, entry.path, landing_root))
     rows = tuple(sorted(result.rows.values(), key=lambda row: row.input_id))
     split_rows = split_counts(task, result)
     version_id = dataset_version_id(rows)

@@ -9,7 +9,6 @@ from typing import Any
 import yaml
 from rich.console import Console
 from rich.syntax import Syntax
-from upath import UPath
 
 from domain.dataset import DatasetVersion
 from domain.errors import PromptoryError
@@ -28,6 +27,7 @@ from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.database.session import Database
 from resources.evaluation.plan import plan_next_look
 from resources.evaluation.promote import PRODUCTION, hold_text
+from resources.storage.location import path_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def _plan(database: Database | None, environment: Environment, entry: CatalogEnt
     if database is None or stored.dataset is None:
         return None
     with database.session(read_only=True) as session:
-        return plan_next_look(session, UPath(environment.storage_root), entry.task, stored.dataset)
+        return plan_next_look(session, path_at(environment.storage_root), entry.task, stored.dataset)
 
 
 def _stored(database: Database | None, task: str) -> Stored:
