@@ -1,5 +1,6 @@
 """Sensor: new files in the batch folders, and batches that may go on."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -12,6 +13,11 @@ from resources.database.repositories import tasks
 from resources.database_resource import DatabaseResource
 
 INTERVAL_S = 30
+DIED_AGO_S = 600.0
+"""Dagster starts runs that died again by itself, a few times, within minutes. After that they are asked for anew."""
+
+WORK_TAG = "promptory/batch_work"
+FAILURE_REASON_TAG = "dagster/failure_reason"
 PARTITION_TAG = "dagster/partition"
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -39,25 +45,52 @@ def batch_files(
     with database.connect() as opened:
         with opened.session(read_only=True) as session:
             known = [record.name for record in tasks.list_tasks(session)]
-        due = due_tasks(opened, catalog.batch_root(), known, datetime.now(UTC))
+        now = datetime.now(UTC)
+        due = due_tasks(opened, catalog.batch_root(), known, now)
     busy = tasks_with_a_run(context.instance) if due else set()
     wanted = [one for one in due if one.task not in busy]
     missing = [one.task for one in wanted if not context.instance.has_dynamic_partition("tasks", one.task)]
     return dg.SensorResult(
-        run_requests=[request_for(one) for one in wanted],
+        run_requests=requests_for(context.instance, wanted, now),
         dynamic_partitions_requests=[tasks_partitions.build_add_request(missing)] if missing else [],
         cursor=context.cursor,
         skip_reason=None if wanted else f"{len(known)} tasks, {len(due)} with work, {len(due)} of them have a run.",
     )
 
 
-def request_for(due: DueTask) -> dg.RunRequest:
-    """One run of the task; the same as long as the same is to be done."""
-    return dg.RunRequest(
-        run_key=f"{due.task}:{due.key}",
-        partition_key=due.task,
-        tags={"promptory/batch_files": str(due.files), "promptory/open_batches": str(due.batches)},
-    )
+def requests_for(instance: dg.DagsterInstance, wanted: Sequence[DueTask], now: datetime) -> list[dg.RunRequest]:
+    """One run for each task; the same as long as the same is to be done and no run died before it could begin."""
+    deaths = _deaths(instance, wanted, now)
+    return [
+        dg.RunRequest(
+            run_key=f"{key}:{deaths[key]}" if key in deaths else key,
+            partition_key=due.task,
+            tags={
+                WORK_TAG: due.key,
+                "promptory/batch_files": str(due.files),
+                "promptory/open_batches": str(due.batches),
+            },
+        )
+        for due in wanted
+        for key in [f"{due.task}:{due.key}"]
+    ]
+
+
+def _deaths(instance: dg.DagsterInstance, wanted: Sequence[DueTask], now: datetime) -> dict[str, int]:
+    """By run key: how many runs for exactly that ended without an error of their own, the last of them a while ago.
+
+    A run that has begun leaves other work behind (a file that is taken in, another claim), and is no longer found.
+    """
+    if not wanted:
+        return {}
+    failed = dg.RunsFilter(tags={WORK_TAG: [due.key for due in wanted]}, statuses=[dg.DagsterRunStatus.FAILURE])
+    ends: dict[str, list[float]] = {}
+    for record in instance.get_run_records(failed):
+        tags = record.dagster_run.tags
+        if tags.get(FAILURE_REASON_TAG) != "STEP_FAILURE":
+            key = f"{tags[PARTITION_TAG]}:{tags[WORK_TAG]}"
+            ends.setdefault(key, []).append(record.end_time or now.timestamp())
+    return {key: len(times) for key, times in ends.items() if now.timestamp() - max(times) >= DIED_AGO_S}
 
 
 def tasks_with_a_run(instance: dg.DagsterInstance) -> set[str]:

@@ -11,6 +11,7 @@ from typing import cast
 import dagster as dg
 import pytest
 from batches.conftest import NOW
+from dagster._core.events import JobFailureData, RunFailureReason
 from loop.workplace import TASK, Example, Workplace, task_values
 from upath import UPath
 
@@ -118,6 +119,28 @@ def test_the_sensor_asks_for_nothing_while_a_run_works(place: Workplace, parts: 
         instance.report_run_failed(run)
         (again,) = _tick(parts, instance)
     assert again.run_key != request.run_key
+
+
+def test_runs_that_died_before_they_began_are_asked_for_anew(
+    place: Workplace, parts: dg.Definitions, monkeypatch: pytest.MonkeyPatch
+):
+    """Dagster asks once per run key: without another one the file would wait for ever."""
+    land(place, "a.csv", range(3))
+    with place.instance() as instance:
+
+        def request_and_fail(reason: RunFailureReason | None) -> str:
+            (request,) = _tick(parts, instance)
+            tags = {**request.tags, "dagster/partition": TASK}
+            resolved = parts.resolve_job_def("predict_batches")
+            run = instance.create_run_for_job(resolved, tags=tags, status=dg.DagsterRunStatus.STARTED)
+            instance.report_run_failed(run, job_failure_data=JobFailureData(None, failure_reason=reason))
+            return str(request.run_key)
+
+        first = request_and_fail(None)
+        assert request_and_fail(None) == first, "Dagster is starting it again"
+        monkeypatch.setattr("sensors.batch_files.DIED_AGO_S", 0.0)
+        assert request_and_fail(RunFailureReason.STEP_FAILURE) == f"{first}:2"
+        assert request_and_fail(None) == f"{first}:2", "what an asset failed of is for a person to mend"
 
 
 def _tick(parts: dg.Definitions, instance: dg.DagsterInstance) -> list[dg.RunRequest]:

@@ -34,4 +34,4 @@ def test_nothing_is_lost_or_repeated_when_dagsters_processes_are_killed() -> Non
         assert works.keys() == {"batch", "backfill", "provider batch"}
         assert min(works.values()) >= KILLS, victim
     assert figures["runs_killed"].keys() == {"batch", "backfill", "provider batch"}
-    assert figures["rows"] and figures["jobs"] and figures["partitions"] and figures["invoice_nano_usd"]
+    assert min(figures[name] for name in ("rows", "jobs", "partitions", "invoice_nano_usd")) > 0
