@@ -7,6 +7,7 @@ from pydantic import Field
 from upath import UPath
 
 from resources.catalog.catalog import Catalog
+from resources.storage.location import path_at
 
 
 class CatalogResource(dg.ConfigurableResource):
@@ -28,8 +29,8 @@ class CatalogResource(dg.ConfigurableResource):
 
     def landing_root(self) -> UPath:
         """The landing folder as a path."""
-        return UPath(self.landing)
+        return path_at(self.landing)
 
     def batch_root(self) -> UPath:
         """The folder of batch folders as a path."""
-        return UPath(self.batches)
+        return path_at(self.batches)

@@ -9,6 +9,7 @@ from upath import UPath
 
 from resources.storage.atomic import write_atomically
 from resources.storage.handles import Handles
+from resources.storage.location import path_at
 
 UNPARTITIONED = "all"
 
@@ -31,7 +32,7 @@ class HandleIOManager(dg.ConfigurableIOManager):
     def handle_output(self, context: dg.OutputContext, obj: BaseModel) -> None:
         """Write the handle of this asset and partition."""
         partition = context.asset_partition_key if context.has_asset_partitions else UNPARTITIONED
-        write_handle(UPath(self.root), context.asset_key.path, partition, obj)
+        write_handle(path_at(self.root), context.asset_key.path, partition, obj)
 
     def load_input(self, context: dg.InputContext) -> Handles[Any]:
         """The handles of the upstream asset, of whatever partitions the run covers.
@@ -44,7 +45,7 @@ class HandleIOManager(dg.ConfigurableIOManager):
         asset = context.asset_key
 
         def read(partition: str) -> bytes | None:
-            path = _path(UPath(self.root), asset.path, partition)
+            path = _path(path_at(self.root), asset.path, partition)
             return path.read_bytes() if path.exists() else None
 
         def refuse(partition: str) -> dg.Failure:

@@ -4,6 +4,8 @@ import dagster as dg
 from pydantic import Field
 from upath import UPath
 
+from resources.storage.location import path_at
+
 
 class StorageResource(dg.ConfigurableResource):
     """The storage root: a local folder or an object-store URL that fsspec knows."""
@@ -12,4 +14,4 @@ class StorageResource(dg.ConfigurableResource):
 
     def path(self) -> UPath:
         """The root as a path."""
-        return UPath(self.root)
+        return path_at(self.root)

@@ -16,6 +16,7 @@ from resources.catalog_resource import CatalogResource
 from resources.database.repositories import dataset_versions, prompt_versions, tasks
 from resources.database.session import Database
 from resources.database_resource import DatabaseResource
+from resources.storage.failures import storage_errors
 from sensors.kept_cursor import KeptCursor
 
 INTERVAL_S = 15
@@ -112,7 +113,7 @@ def _fingerprints(
     for entry in entries:
         try:
             fingerprint = watch.fingerprint(entry)
-        except OSError as error:
+        except storage_errors() as error:
             context.log.warning(f"the dataset files of {entry.task.name} cannot be read: {error}")
             continue
         if fingerprint is not None:

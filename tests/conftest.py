@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from servers.fixtures import openai_server
+from servers.fixtures import openai_server, upgraded_file
+from servers.gcs_server import gcs_root
 from servers.postgres import _upgraded_name, postgres_server, postgres_url, upgraded_postgres_url
+from servers.s3_server import s3_root, s3_server
 from servers.valkey import forgetful_server, redis_url, valkey_server
 
 __all__ = [
     "_upgraded_name",
     "forgetful_server",
+    "gcs_root",
     "openai_server",
     "postgres_server",
     "postgres_url",
     "redis_url",
+    "s3_root",
+    "s3_server",
+    "upgraded_file",
     "upgraded_postgres_url",
     "valkey_server",
 ]

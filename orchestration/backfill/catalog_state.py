@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from upath import UPath
-
 from domain.dataset import DatasetVersion
 from orchestration.environments import Environment
 from resources.catalog.catalog import Catalog, CatalogEntry
@@ -15,6 +13,7 @@ from resources.catalog.snapshot import source_digests
 from resources.database.repositories import dataset_versions, prompt_versions, tasks
 from resources.database.repositories.tasks import TaskRecord
 from resources.database.session import Database
+from resources.storage.location import path_at
 
 NO_OPTIMIZER = "its file names no optimizer"
 
@@ -59,7 +58,7 @@ def read_catalog(environment: Environment, database: Database, *, with_files: bo
         stored = {record.name: record for record in tasks.list_tasks(session)}
         newest = dataset_versions.latest_of_all(session)
         prompts = prompt_versions.ids_of_all(session)
-    watch = ChangeWatch(Cursor(), UPath(environment.landing_root))
+    watch = ChangeWatch(Cursor(), path_at(environment.landing_root))
     now = {name: found for name, entry in entries.items() if (found := watch.fingerprint(entry)) is not None}
     changed_rows = {name for name in entries if _has_new_rows(entries[name], stored.get(name), newest, now[name])}
     changed_prompts = {name for name, one in now.items() if (name, one.prompt) not in prompts}

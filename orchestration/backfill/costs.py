@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
-from upath import UPath
 
 from domain.dataset import DatasetVersion, Row, Split
 from domain.errors import PromptoryError
@@ -14,8 +13,7 @@ from domain.optimization_plan import Range
 from orchestration.backfill.catalog_state import CatalogState
 from orchestration.environments import Environment
 from resources.catalog.catalog import CatalogEntry
-from resources.catalog.ingest import ingest
-from resources.catalog.source_files import source_files
+from resources.catalog.ingest import ingest, source_files
 from resources.database.repositories import aliases, answers, optimization_runs, prompt_versions
 from resources.database.session import Database
 from resources.evaluation.call_plan import NOTHING, CallPlan, Contender, plan_evaluation
@@ -24,6 +22,7 @@ from resources.llm.prices import PriceBook, price_book
 from resources.llm.settings import CoreSettings
 from resources.optimization.plan import binding_caps, plan_run
 from resources.storage.datasets import DatasetStore
+from resources.storage.location import path_at
 
 # Reading the rows of a thousand tasks takes seconds; the mean of a hundred says as much.
 MOST_LOOKED_AT = 100
@@ -48,8 +47,8 @@ class CostEstimator:
     def __init__(self, environment: Environment, database: Database, catalog: CatalogState) -> None:
         self._catalog = catalog
         self._database = database
-        self._landing = UPath(environment.landing_root)
-        self._store = DatasetStore(UPath(environment.storage_root))
+        self._landing = path_at(environment.landing_root)
+        self._store = DatasetStore(path_at(environment.storage_root))
         self._settings: CoreSettings = environment.core_settings()
         self._prices: PriceBook = price_book(self._settings)
         self._planners: dict[str, Callable[[Session, CatalogEntry], CallPlan]] = {
@@ -123,7 +122,7 @@ class CostEstimator:
         version: DatasetVersion | None = self._catalog.datasets.get(entry.task.name)
         if version is not None:
             return self._store.read(version, list(Split))
-        return list(ingest(entry.task, source_files(entry.task, UPath(entry.path), self._landing)).rows.values())
+        return list(ingest(entry.task, source_files(entry.task, entry.path, self._landing)).rows.values())
 
 
 def _times(figures: Range, factor: float) -> Range:

@@ -18,6 +18,7 @@ from resources.catalog.sources.reading import RawRow
 from resources.database.repositories.batch_chunks import ChunkRecord
 from resources.database.repositories.batches import BatchRecord
 from resources.storage.atomic import write_atomically
+from resources.storage.reading import open_to_read
 
 FILE = "dead_letter.jsonl"
 _COLUMNS = ["row", "status", "reason", "call_id"]
@@ -83,8 +84,8 @@ class DeadLetterSource:
             raise InputError(
                 "the batch has no dead letters", file=str(self._path), mend="there is nothing to ask again."
             )
-        with self._path.open("rb") as stream:
-            for raw in read_jsonl(stream, self._path):  # pyright: ignore[reportArgumentType] - UPath.open's type
+        with open_to_read(self._path) as stream:
+            for raw in read_jsonl(stream, self._path):
                 own = raw.values.get(OWN_FIELD)
                 if isinstance(own, dict) and own.get("status") != RowStatus.REJECTED:
                     yield RawRow(int(own["row"]), raw.values, raw.problem)

@@ -14,15 +14,16 @@ from domain.batch.states import BatchState, PauseKind
 from domain.errors import ConflictError, InputError, PromptoryError
 from domain.task import Task
 from resources.batch_inference.intake import Intake, Wish
-from resources.batch_inference.landing import LandedFile, current_stamp, landed_files, not_taken_in
+from resources.batch_inference.landing import current_stamp, landed_files, not_taken_in
 from resources.batch_inference.leases import is_free
-from resources.batch_inference.runner import storage_away
 from resources.batch_inference.sources import FileSource
 from resources.batch_inference.worker import BatchWorker
 from resources.database.repositories import batch_files, batches, provider_jobs
 from resources.database.repositories.batch_files import BatchFileRecord
 from resources.database.repositories.batches import BatchRecord
 from resources.database.session import Database
+from resources.storage.failures import storage_away, storage_errors
+from resources.storage.listing import Entry
 
 GRACE = timedelta(seconds=GRACE_S)
 BATCHES_AT_ONCE = 32
@@ -82,7 +83,7 @@ class Drain:
                 await self._fill(queue)
             except PromptoryError as error:
                 self._give_up(error)
-            except OSError as error:
+            except storage_errors() as error:
                 self._give_up(storage_away(error))
             for _ in range(BATCHES_AT_ONCE):
                 await queue.put(None)
@@ -130,12 +131,12 @@ class Drain:
             ready = provider_jobs.ready_batches(session, now - GRACE, self._task.name)
         return [record for record in found if may_go_on(record, now, ready)]
 
-    def _new_files(self) -> list[LandedFile]:
+    def _new_files(self) -> list[Entry]:
         files = landed_files(self._folder, self._task.name, self._clock().timestamp())
         with self._database.session(read_only=True) as session:
             return not_taken_in(files, batch_files.stamps(session, self._task.name))
 
-    def _take_in(self, file: LandedFile) -> BatchRecord | None:
+    def _take_in(self, file: Entry) -> BatchRecord | None:
         """The batch to run; None where there is nothing to do."""
         now = self._clock()
         wish = Wish(self._task.batch.options(), landed=(file.name, file.stamp))

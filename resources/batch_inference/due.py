@@ -11,10 +11,11 @@ from upath import UPath
 
 from domain.identity import content_id
 from resources.batch_inference.drain import GRACE, holds_up_the_task, may_go_on
-from resources.batch_inference.landing import folders, landed_files, not_taken_in
+from resources.batch_inference.landing import landed_files, not_taken_in
 from resources.database.repositories import batch_files, batches, provider_jobs
 from resources.database.repositories.batches import BatchRecord
 from resources.database.session import Database
+from resources.storage.listing import folder_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def due_tasks(database: Database, folder: UPath, tasks: Iterable[str], now: date
         OSError: the batch folder cannot be listed.
         DatabaseUnavailableError: as `Database.session`.
     """
-    there = folders(folder)
+    there = folder_names(folder)
     with database.session(read_only=True) as session:
         open_by_task: dict[str, list[BatchRecord]] = {}
         for record in batches.open_batches(session):

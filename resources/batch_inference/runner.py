@@ -8,7 +8,7 @@ from domain.batch.options import too_many_failed
 from domain.batch.outcome import RowOutcome
 from domain.batch.rows import InputRow
 from domain.batch.states import ChunkState, PauseKind, RowStatus
-from domain.errors import PromptoryError, StateUnavailableError
+from domain.errors import PromptoryError
 from domain.prompt import PromptVersion
 from resources.batch_inference.answering import ChunkAnswerer, ChunkEnd, ChunkWork
 from resources.batch_inference.chunks import Chunks, LoadedChunk
@@ -16,7 +16,9 @@ from resources.batch_inference.keeping import AnswerKeeper, Kept
 from resources.batch_inference.outcome_text import encode
 from resources.batch_inference.progress import Counting
 from resources.batch_inference.stopping import Stop
+from resources.database.repositories.batch_chunks import ChunkRecord
 from resources.database.repositories.batches import BatchRecord
+from resources.storage.failures import storage_away, storage_errors
 
 OPEN_CHUNKS = 8
 """A chunk stays open while one of its rows waits; so many may before no further chunk begins."""
@@ -57,15 +59,28 @@ class BatchRunner:
             async with asyncio.TaskGroup() as group:
                 exhausted: asyncio.Event | None = None
                 for chunk in due:
-                    loaded = await asyncio.to_thread(self._chunks.load, chunk)
+                    loaded = await self._load(chunk)
                     if exhausted is not None:
                         await exhausted.wait()
                     await open_chunks.acquire()
-                    if self._stop.requested:
+                    if loaded is None or self._stop.requested:
                         break
                     work = self._work(loaded)
                     exhausted = work.exhausted
                     group.create_task(self._one(work, open_chunks))
+
+    async def _load(self, chunk: ChunkRecord) -> LoadedChunk | None:
+        """What is still to ask of the chunk; None after its rows could not be read, which stops the batch.
+
+        Raised in the group, the error would break off the rows under way.
+        """
+        try:
+            return await asyncio.to_thread(self._chunks.load, chunk)
+        except PromptoryError as error:
+            self._stop.fail(error)
+        except storage_errors() as error:
+            self._stop.fail(storage_away(error))
+        return None
 
     def _work(self, loaded: LoadedChunk) -> ChunkWork:
         chunk = loaded.chunk
@@ -88,9 +103,9 @@ class BatchRunner:
             elif end is ChunkEnd.SUBMITTED:
                 await asyncio.to_thread(self._chunks.set_state, work.chunk, ChunkState.SUBMITTED)
         except PromptoryError as error:
-            # Not raised here: the group would break off the other chunks' rows, which are paid for.
+            # Not raised here, nor in `_load`: the group would break off the other chunks' rows, which are paid for.
             self._stop.fail(error)
-        except OSError as error:
+        except storage_errors() as error:
             self._stop.fail(storage_away(error))
         finally:
             work.exhausted.set()
@@ -103,12 +118,3 @@ class BatchRunner:
             self._stop.pause(
                 PauseKind.FAILURES, f"{failed:,} of the last {asked:,} rows got no answer; see their reasons"
             )
-
-
-def storage_away(error: OSError) -> StateUnavailableError:
-    """What is raised where results cannot be written or rows not read."""
-    return StateUnavailableError(
-        f"the storage root cannot be used: {error.strerror or type(error).__name__}",
-        file=str(error.filename) if error.filename else None,
-        mend="see to it; what was answered is kept, and the batch goes on where it stopped.",
-    )

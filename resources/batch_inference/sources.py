@@ -6,7 +6,6 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, BinaryIO, Protocol
 
 from upath import UPath
@@ -14,11 +13,15 @@ from upath import UPath
 from domain.errors import InputError
 from resources.catalog.sources.reading import RawRow
 from resources.catalog.sources.text import CSV_FIELD_LIMIT
+from resources.storage.failures import storage_away, storage_errors
+from resources.storage.location import is_local
+from resources.storage.reading import open_to_read
 
 LONGEST_LINE = 10_000_000
 """Bytes of one JSON line; a longer one is a row that cannot be used."""
 
 ROWS_AT_ONCE = 1000
+_OF_THE_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
 class RowSource(Protocol):
@@ -67,19 +70,19 @@ class FileSource:
 
         Raises:
             InputError: it is missing, has no header, or is damaged.
+            StateUnavailableError: the object store it is in does not answer.
         """
         try:
-            with self._opened() as stream:
+            with open_to_read(self.path) as stream:
                 yield from self._read(stream, self.path)
-        except OSError as error:
+        except storage_errors() as error:
+            if not is_local(self.path) and not isinstance(error, _OF_THE_FILE):
+                raise storage_away(error) from error
             raise InputError(
-                f"cannot be read: {error.strerror or error}", file=str(self.path), mend="check path and rights."
+                f"cannot be read: {getattr(error, 'strerror', None) or error}",
+                file=str(self.path),
+                mend="check path and rights.",
             ) from error
-
-    @contextmanager
-    def _opened(self) -> Iterator[BinaryIO]:
-        with self.path.open("rb") as stream:
-            yield stream  # pyright: ignore[reportReturnType] - UPath.open is typed for text as well
 
 
 def read_csv(stream: BinaryIO, path: UPath) -> Iterator[RawRow]:

@@ -26,7 +26,8 @@ from resources.batch_inference.marks import WorkerMark
 from resources.batch_inference.progress import Counting, ProgressListener
 from resources.batch_inference.provider_batches.answerer import ProviderAnswerer
 from resources.batch_inference.provider_batches.desk import JobDesk
-from resources.batch_inference.runner import OPEN_CHUNKS, BatchRunner, storage_away
+from resources.batch_inference.repeats import let_the_lost_be_booked
+from resources.batch_inference.runner import OPEN_CHUNKS, BatchRunner
 from resources.batch_inference.stopping import Stop, StopReason
 from resources.database.repositories import aliases, batch_chunks, batches, prompt_versions, provider_jobs
 from resources.database.repositories import tasks as stored_tasks
@@ -35,6 +36,7 @@ from resources.database.repositories.provider_jobs import ProviderJob
 from resources.database.session import Database
 from resources.evaluation.promote import PRODUCTION
 from resources.llm.client import LLMClient
+from resources.storage.failures import storage_away, storage_errors
 
 RETRY_AFTER = {PauseKind.BUDGET: timedelta(hours=1), PauseKind.PROVIDER: timedelta(minutes=10)}
 """How long a batch rests that may go on by itself, but not at once."""
@@ -111,7 +113,7 @@ class BatchWorker:
             return await self._run_claimed(batch, stop, began)
         except ConflictError:
             raise  # it is another worker's now
-        except OSError as error:
+        except storage_errors() as error:
             await self._let_go_after(storage_away(error), batch, stop, began)
             raise storage_away(error) from error
         except BaseException as error:
@@ -158,7 +160,7 @@ class BatchWorker:
         if prepared.chunks.submitted:
             return await asyncio.to_thread(self._wait, prepared.batch, active_s)
         if batch.claim > 1:
-            await self._llm.flush()  # so that the ledger can name the calls that were paid for twice
+            await let_the_lost_be_booked(self._llm, batch.id, self._time.sleep)
         return await asyncio.to_thread(
             finish_batch, self._database, self._root, prepared.batch, active_s, self._time.clock()
         )

@@ -12,7 +12,8 @@ from upath import UPath
 from domain.identity import content_id
 from domain.task import Task
 from resources.catalog.catalog import CatalogEntry
-from resources.catalog.source_files import file_digest, stamped_files
+from resources.catalog.ingest import declared_source, file_digest, landing_files
+from resources.storage.listing import Entry, entry_at, files_below, folder_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +53,21 @@ class Cursor:
 
 
 class ChangeWatch:
-    """Takes fingerprints of tasks; reads a file again only when its size or date changed.
-
-    Args:
-        is_late: whether there is no more time to read files; what was read until then is kept in `digests`.
-    """
+    """Takes fingerprints of tasks; reads a file again only when its size or date, or in a store its tag, changed."""
 
     def __init__(self, cursor: Cursor, landing_root: UPath, is_late: Callable[[], bool] = lambda: False) -> None:
+        """See which tasks have a landing folder: in an object store each folder that is listed is a request.
+
+        Args:
+            is_late: whether there is no more time to read files; what was read until then is kept in `digests`.
+
+        Raises:
+            OSError: the landing folder cannot be listed.
+        """
         self._old = cursor.digests
         self._landing_root = landing_root
         self._is_late = is_late
+        self._landed = folder_names(landing_root)
         self.digests: dict[str, tuple[str, str]] = {}
 
     def fingerprint(self, entry: CatalogEntry) -> TaskFingerprint | None:
@@ -70,19 +76,26 @@ class ChangeWatch:
         Raises:
             OSError: a dataset file cannot be read, or disappeared meanwhile.
         """
-        files = {str(file.path): file for file in stamped_files(entry.task, UPath(entry.path), self._landing_root)}
-        for name, file in files.items():
-            known = self._old.get(name)
-            if known is not None and known[0] == file.stamp:
-                self.digests[name] = known
-        for name, file in files.items():
-            if name not in self.digests:
+        declared = entry_at(declared_source(entry.task, entry.path))
+        landed = landing_files(self._landing_root, entry.task.name) if entry.task.name in self._landed else []
+        files = {str(file.path): file for file in (declared, *landed) if file is not None}
+        stamps = {place: _stamp(file) for place, file in files.items()}
+        for place, stamp in stamps.items():
+            known = self._old.get(place)
+            if known is not None and known[0] == stamp:
+                self.digests[place] = known
+        for place, file in files.items():
+            if place not in self.digests:
                 if self._is_late():
                     return None
-                self.digests[name] = (file.stamp, file_digest(file.path))
-        return fingerprint_of(entry.task, [self.digests[name][1] for name in files])
+                self.digests[place] = (stamps[place], file_digest(file.path))
+        return fingerprint_of(entry.task, [self.digests[place][1] for place in files])
 
 
 def fingerprint_of(task: Task, digests: Sequence[str]) -> TaskFingerprint:
     """The fingerprint that a task with dataset files of these digests has."""
     return TaskFingerprint(content_id({**task.reading, "files": list(digests)}), task.prompt.version().id)
+
+
+def _stamp(file: Entry) -> str:
+    return "|".join(one.stamp for one in files_below(file.path)) if file.is_folder else file.stamp

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from upath import UPath
@@ -15,9 +17,10 @@ from domain.evaluators.annotations import annotation_columns, check_annotations
 from domain.evaluators.registry import check_expected
 from domain.task import Task
 from resources.catalog.expected import expected_value
-from resources.catalog.source_files import file_digest
 from resources.catalog.sources.reading import RawRow
 from resources.catalog.sources.registry import open_source
+from resources.storage.listing import Entry, files_below, list_folder
+from resources.storage.location import path_at
 
 QuarantineKind = Literal["invalid", "duplicate"]
 
@@ -192,6 +195,29 @@ class _DuplicateRowError(InputError):
     """The row repeats an earlier one exactly."""
 
 
+def landing_files(landing_root: UPath, task_name: str) -> list[Entry]:
+    """The dataset files dropped for a task into `<landing_root>/<task>/`, oldest name first.
+
+    Names that start with `.` or `_`, or end in `.tmp` or `.part`, are uploads still under way.
+    """
+    return [entry for entry in list_folder(landing_root / task_name) if not _is_partial(entry.name)]
+
+
+def declared_source(task: Task, task_path: Path) -> UPath:
+    """The dataset file that the task file at `task_path` names."""
+    source = path_at(task.dataset.source)
+    return source if source.is_absolute() or source.protocol else UPath((task_path.parent / source.path).resolve())
+
+
+def source_files(task: Task, task_path: Path, landing_root: UPath) -> list[UPath]:
+    """All files of a task's dataset in the order they are read: the declared source, then what landed."""
+    return [declared_source(task, task_path), *(entry.path for entry in landing_files(landing_root, task.name))]
+
+
+def _is_partial(name: str) -> bool:
+    return name.startswith((".", "_")) or name.endswith((".tmp", ".part"))
+
+
 def _text(value: Any, field_name: str) -> str:
     if value is None:
         return ""
@@ -207,3 +233,14 @@ def _text(value: Any, field_name: str) -> str:
     except UnicodeEncodeError as error:
         raise InputError("the cell holds a lone surrogate", field=field_name, mend="save it as UTF-8.") from error
     return text
+
+
+def file_digest(path: UPath) -> str:
+    """SHA-256 of a file, or of all files of a folder in the order of their names."""
+    files = [entry.path for entry in files_below(path)] if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()

@@ -13,8 +13,7 @@ from domain.dataset import DatasetVersion, Row, Split, dataset_version_id
 from domain.errors import InputError
 from domain.task import Task
 from resources.catalog.catalog import CatalogEntry
-from resources.catalog.ingest import Ingested, QuarantinedRow, ingest
-from resources.catalog.source_files import source_files
+from resources.catalog.ingest import Ingested, QuarantinedRow, ingest, source_files
 from resources.database.repositories import dataset_versions, tasks
 from resources.database.session import Database
 from resources.storage.datasets import DatasetStore
@@ -38,7 +37,7 @@ def take_snapshot(
         InputError: a file cannot be used, or a split has no row. Earlier versions are untouched.
     """
     task = entry.task
-    result = ingest(task, source_files(task, UPath(entry.path), landing_root))
+    result = ingest(task, source_files(task, entry.path, landing_root))
     rows = tuple(sorted(result.rows.values(), key=lambda row: row.input_id))
     split_rows = split_counts(task, result)
     version_id = dataset_version_id(rows)

@@ -5,26 +5,35 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 from uuid import uuid4
 
 from upath import UPath
 
+from resources.storage.location import is_local
+
 
 def write_atomically(path: UPath, write: Callable[[Any], object]) -> None:
     """Write a file through `write(stream)` so that a reader or a crash never meets half of it.
 
-    On a local disk it is written beside its place and renamed; an object store shows an object only when it is
-    complete.
+    On a local disk it is written beside its place and renamed. For an object store it is written in the system's
+    temporary folder and then uploaded, because closing a stream uploads what was written, even if an exception closes
+    it. Stores show an object when its upload is complete.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written. Clients of object stores raise errors of their own as well, see
+            `storage_errors`.
     """
-    if path.protocol in ("", "file", "local"):
+    if is_local(path):
         _write_and_rename(Path(path.path), write)
         return
-    with path.open("wb") as stream:
-        write(stream)
+    with TemporaryDirectory(prefix="promptory-upload-") as folder:
+        # The store's client guesses an object's content type from this name.
+        whole = Path(folder) / path.name
+        with whole.open("wb") as stream:
+            write(stream)
+        path.fs.put_file(str(whole), path.path)
 
 
 def _write_and_rename(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -1,42 +1,127 @@
-"""What a folder listing says of files, local or at an object-store URL, in as few requests as can be."""
+"""What lies in a folder, told from its listing: in an object store a question about each file would cost a request."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
 
 from upath import UPath
 
-LOCAL = ("", "file", "local")
-"""Protocols of folders of this machine."""
+from resources.storage.location import is_local
 
 _TAGS = ("ETag", "etag", "md5Hash", "LastModified", "updated", "mtime", "created")
+LONGEST_STAMP = 200
 
 
-def remote_entries(folder: UPath) -> list[dict[str, Any]]:
-    """What lies in a folder at an object-store URL now; nothing where there is no such folder.
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file or folder.
 
-    File systems keep listings for as long as they live, and a sensor lives for weeks: theirs is dropped first.
+    Attributes:
+        stamp: changes with a file's content: its size and date, or in an object store its tag. Empty for a folder.
+        modified_s: a local file's date, in epoch seconds.
+    """
+
+    name: str
+    path: UPath
+    stamp: str
+    is_folder: bool = False
+    modified_s: float | None = None
+
+
+def list_folder(folder: UPath) -> list[Entry]:
+    """What lies directly in a folder, by name; nothing where it does not exist.
 
     Raises:
-        OSError: it cannot be listed.
+        OSError: the folder cannot be listed.
     """
-    folder.fs.invalidate_cache(folder.path)
-    return folder.fs.ls(folder.path, detail=True) if folder.exists() else []
+    found = _local_entries(folder) if is_local(folder) else _remote_entries(folder)
+    return sorted(found, key=lambda entry: entry.name)
 
 
-def local_stamp(status: os.stat_result) -> str:
-    """Changes when the file is written: size and date."""
-    return f"{status.st_size}:{status.st_mtime}"
+def entry_at(path: UPath) -> Entry | None:
+    """The file or folder at `path`; None where there is nothing.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    try:
+        if is_local(path):
+            local = Path(path.path)
+            return _local_entry(path, path.name, local.stat(), is_folder=local.is_dir())
+        return _remote_entry(path, path.fs.info(path.path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
-def remote_stamp(entry: Mapping[str, Any]) -> str:
-    """Changes when the object is written; from an entry of fsspec's `ls(detail=True)`."""
-    tag = next((entry[name] for name in _TAGS if entry.get(name)), "")
-    return f"{entry.get('size')}-{tag}"[:200]
+def folder_names(root: UPath) -> set[str]:
+    """The names of the folders directly below `root`.
+
+    Raises:
+        OSError: the root cannot be listed.
+    """
+    return {entry.name for entry in list_folder(root) if entry.is_folder}
 
 
-def remote_name(entry: Mapping[str, Any]) -> str:
-    """The last part of an entry's path."""
-    return str(entry["name"]).rstrip("/").rpartition("/")[2]
+def files_below(folder: UPath) -> list[Entry]:
+    """All files below a folder at any depth, by path.
+
+    Raises:
+        OSError: the folder cannot be listed.
+    """
+    if is_local(folder):
+        paths = (path for path in Path(folder.path).rglob("*") if path.is_file())
+        found = [_local_entry(UPath(path), path.name, path.stat(), is_folder=False) for path in paths]
+    else:
+        infos = cast(dict[str, dict[str, Any]], folder.fs.find(folder.path, detail=True))
+        found = [_remote_entry(_rebased(folder, name), info) for name, info in infos.items()]
+    return sorted(found, key=lambda entry: entry.path.path.split("/"))
+
+
+def _local_entries(folder: UPath) -> list[Entry]:
+    path = Path(folder.path)
+    if not path.is_dir():
+        return []
+    found: list[Entry] = []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            try:
+                found.append(_local_entry(UPath(entry.path), entry.name, entry.stat(), is_folder=entry.is_dir()))
+            except FileNotFoundError:
+                continue  # it went away meanwhile
+    return found
+
+
+def _local_entry(path: UPath, name: str, status: os.stat_result, *, is_folder: bool) -> Entry:
+    stamp = "" if is_folder else f"{status.st_size}-{status.st_mtime_ns}"
+    return Entry(name, path, stamp, is_folder, status.st_mtime)
+
+
+def _remote_entries(folder: UPath) -> list[Entry]:
+    try:
+        infos: list[dict[str, Any]] = folder.fs.ls(folder.path, detail=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    own = folder.path.rstrip("/")
+    # Consoles mark a folder with an empty object of its own name, which is listed among what lies in it.
+    return [_remote_entry(folder / _name(info), info) for info in infos if str(info["name"]).rstrip("/") != own]
+
+
+def _remote_entry(path: UPath, info: Mapping[str, Any]) -> Entry:
+    if info["type"] == "directory":
+        return Entry(_name(info), path, "", is_folder=True)
+    tag = next((info[name] for name in _TAGS if info.get(name)), "")
+    shown = tag.timestamp() if isinstance(tag, datetime) else tag
+    return Entry(_name(info), path, f"{info.get('size')}-{shown}"[:LONGEST_STAMP])
+
+
+def _rebased(folder: UPath, name: str) -> UPath:
+    return folder / name.removeprefix(folder.path.rstrip("/")).lstrip("/")
+
+
+def _name(info: Mapping[str, Any]) -> str:
+    return str(info["name"]).rstrip("/").rpartition("/")[2]

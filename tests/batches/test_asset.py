@@ -15,13 +15,14 @@ from loop.workplace import TASK, Example, Workplace, task_values
 from upath import UPath
 
 from assets.batch_inference.batch_predictions import batch_predictions
+from assets.failures import PERMANENT_FAILURE_TAG
 from domain.task import Task
 from jobs.predict_batches import predict_batches as job
 from orchestration.task_resources import build_task_resources
 from resources.batch_inference.reading import BatchResults
 from resources.database.repositories import batches, prompt_versions, tasks
 from resources.evaluation.steering import promote_by_hand
-from sensors.batch_files import batch_files
+from sensors.batch_files import batch_files, pause_s
 
 LONG_AGO = time.time() - 3600
 
@@ -118,6 +119,33 @@ def test_the_sensor_asks_for_nothing_while_a_run_works(place: Workplace, parts: 
         instance.report_run_failed(run)
         (again,) = _tick(parts, instance)
     assert again.run_key != request.run_key
+
+
+def test_what_failed_runs_left_is_asked_for_anew_after_a_while(
+    place: Workplace, parts: dg.Definitions, monkeypatch: pytest.MonkeyPatch
+):
+    """Dagster asks once per run key: without another one the file would wait for ever."""
+    land(place, "a.csv", range(3))
+    with place.instance() as instance:
+
+        def request_and_fail(**more: str) -> str:
+            (request,) = _tick(parts, instance)
+            tags = {**request.tags, "dagster/partition": TASK, **more}
+            resolved = parts.resolve_job_def("predict_batches")
+            run = instance.create_run_for_job(resolved, tags=tags, status=dg.DagsterRunStatus.STARTED)
+            instance.report_run_failed(run)
+            return str(request.run_key)
+
+        first = request_and_fail()
+        assert request_and_fail() == first, "Dagster is starting it again"
+        monkeypatch.setattr("sensors.batch_files.AGAIN_AFTER_S", 0.0)
+        assert request_and_fail() == f"{first}:2"
+        assert request_and_fail(**{PERMANENT_FAILURE_TAG: "true"}) == f"{first}:3"
+        assert request_and_fail() == f"{first}:3", "that is for a person to mend"
+
+
+def test_pauses_between_failures_double_up_to_a_day():
+    assert [pause_s(failures) for failures in (1, 2, 3, 9, 10_000)] == [600, 1200, 2400, 86_400, 86_400]
 
 
 def _tick(parts: dg.Definitions, instance: dg.DagsterInstance) -> list[dg.RunRequest]:

@@ -23,13 +23,14 @@ from domain.batch.rows import make_input_row
 from domain.batch.states import RowStatus
 from domain.contracts import JsonContract, TextContract
 from domain.errors import InputError, StateUnavailableError, UnansweredError
-from resources.batch_inference.landing import SETTLE_S, folders, landed_files, not_taken_in
+from resources.batch_inference.landing import SETTLE_S, landed_files, not_taken_in
 from resources.batch_inference.outage import Outage
 from resources.batch_inference.outcome_text import decode, encode
 from resources.batch_inference.results import PartLayout, merge
 from resources.batch_inference.snapshot import Snapshot, write_snapshot
 from resources.batch_inference.sources import FileSource, read_csv, read_jsonl
 from resources.batch_inference.stopping import Stop
+from resources.storage.listing import folder_names
 
 NOWHERE = UPath("nowhere")
 texts = st.text(st.characters(codec=None), max_size=30)
@@ -138,7 +139,7 @@ def test_folders_show_what_is_whole_and_new(tmp_path: Path):
         os.utime(folder / name, (now - age,) * 2)
     (found,) = landed_files(UPath(tmp_path), "crates", now)
     assert found.name == "old.csv"
-    assert folders(UPath(tmp_path)) == {"crates"}
+    assert folder_names(UPath(tmp_path)) == {"crates"}
     assert not_taken_in([found], {"old.csv": found.stamp}) == []
     assert len(landed_files(UPath(tmp_path), "crates", now + SETTLE_S)) == 2
     assert landed_files(UPath(tmp_path), "others", now) == []
@@ -151,7 +152,7 @@ def test_folders_at_a_url_work_alike():
     (root / "crates" / "_rows.csv").write_text("text\n1\n")
     (found,) = landed_files(root, "crates", time.time())
     assert found.name == "rows.csv"
-    assert folders(root) == {"crates"}
+    assert folder_names(root) == {"crates"}
     assert [row.values for row in FileSource(found.path).rows()] == [{"text": "1"}]
 
 

@@ -15,8 +15,7 @@ from upath import UPath
 from domain.dataset import MAX_CELL_CHARACTERS, dataset_version_id
 from domain.errors import InputError
 from domain.task import Task
-from resources.catalog.ingest import ingest
-from resources.catalog.source_files import landing_files
+from resources.catalog.ingest import ingest, landing_files
 
 ROWS = [("the sky", "blue"), ("a rose", "red"), ("the sea, at noon", "blue"), ('"quoted" brick', "red")]
 

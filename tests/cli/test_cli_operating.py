@@ -265,12 +265,18 @@ def test_health_reaches_the_endpoints_when_asked(workshop, monkeypatch):
         settings(workshop, json.dumps({"endpoints": {"bad": bad, "good": good}}))
         refused = workshop.run("health", "--check", "--json")
         shown = workshop.run("health", "--check")
+        settings(workshop, json.dumps({"endpoints": {"good": good}}))
+        monkeypatch.setenv("PROMPTORY_LANDING", "floppy://landing")
+        lost = workshop.run("health", "--check", "--json")
 
     assert (reached.code, reached.value["endpoints"]) == (0, {"good": None})
     assert (refused.code, refused.value["endpoints"]["good"]) == (1, None)
     assert refused.value["endpoints"]["bad"]["problem"]
     assert "sk-wrong-40417" not in refused.out + refused.err + shown.out
     assert "reached" in shown.out
+    assert set(reached.value["locations"].values()) == {None}
+    assert lost.code == 1
+    assert "no file system" in lost.value["locations"]["floppy://landing"]["problem"]
     assert "endpoints" not in workshop.run("health", "--json").value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,15 @@ def test_what_it_copies_is_not_ignored() -> None:
     ignore = DOCKERFILE.with_name("Dockerfile.dockerignore").read_text(encoding="utf-8").split()
     assert ignore[0] == "*"
     assert {f"!{source}" for source in copied()} == {line for line in ignore if line.startswith("!")}
+
+
+def test_the_extras_it_names_are_the_projects() -> None:
+    named = re.search(r"# Extras by name: (.*?)\.", DOCKERFILE.read_text(encoding="utf-8"))
+    assert named
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(re.findall(r"\b(?!and|or|for\b)[a-z0-9]+\b", named[1].partition(" for ")[0])) == set(
+        project["optional-dependencies"]
+    )
 
 
 def test_it_fits_the_manifests() -> None:

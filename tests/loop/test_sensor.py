@@ -69,7 +69,7 @@ def test_rows_of_the_same_size_and_date_are_the_same_file(watch: Watch) -> None:
     watch.tick()
     before = watch.place.source.stat()
     watch.place.source.write_bytes(watch.place.source.read_bytes().swapcase())
-    os.utime(watch.place.source, (before.st_atime, before.st_mtime))
+    os.utime(watch.place.source, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     assert watch.tick() == {}
 

@@ -11,13 +11,18 @@ from orchestration.cli.options import AsJson
 
 def health(
     check: Annotated[
-        bool, typer.Option("--check", help="Reach every configured endpoint too, without generating anything.")
+        bool,
+        typer.Option(
+            "--check",
+            help="Reach every configured endpoint too, without generating anything, and the places of files.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show breakers, rate limits, budgets and cache.
 
-    Exits with 0 when healthy or with a warning, 1 when degraded or when an endpoint cannot be reached.
+    Exits with 0 when healthy or with a warning, 1 when degraded or when an endpoint, folder or bucket cannot be
+    reached.
     """
     from orchestration.cli.views.health import shown
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from upath import UPath
 
 from domain.errors import InputError
-from domain.task import TASK_NAME_PATTERN, Task
+from domain.names import TASK_NAME_PATTERN
+from domain.task import Task
 from orchestration.cli.drafting.sniffing import Answers, JsonAnswers, object_schema, sniff
 from orchestration.cli.drafting.task_text import Draft, task_text
 from orchestration.cli.screen import emit, facts
@@ -24,6 +24,7 @@ from resources.catalog.ingest import Ingested
 from resources.catalog.sources.reading import RawRow, RawTable
 from resources.catalog.sources.registry import open_source
 from resources.catalog.task_file import load_task
+from resources.storage.location import path_at
 
 GENERIC_STEMS = ("train", "data", "dataset", "test", "rows", "all")
 FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -87,7 +88,7 @@ def _draft(wish: Wish, environment: Environment) -> tuple[Draft, Path]:
         raise InputError(
             "the task file exists", file=str(path), mend="choose another --name, or replace it with --force."
         )
-    table = open_source(UPath(wish.source))
+    table = open_source(path_at(wish.source))
     inputs, outputs = _columns(wish.inputs), _columns(wish.outputs)
     _check_columns(wish.source, table, inputs, outputs)
     rows = [row for row in table.rows if row.problem is None]
@@ -186,7 +187,7 @@ def _write(path: Path, text: str, environment: Environment) -> tuple[Task, Inges
     draft.write_text(text, encoding="utf-8")
     try:
         task = load_task(draft, environment.endpoint_kinds())
-        ingested, counts = check_dataset(task, draft, UPath(environment.landing_root))
+        ingested, counts = check_dataset(task, draft, path_at(environment.landing_root))
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

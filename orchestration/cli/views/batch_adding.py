@@ -9,7 +9,6 @@ from typing import Any
 
 from pydantic import ValidationError
 from rich.console import Console
-from upath import UPath
 
 from domain.batch.options import BatchOptions
 from domain.batch.states import BatchState
@@ -30,6 +29,7 @@ from resources.batch_inference.steering import look_at
 from resources.database.repositories import prompt_versions, tasks
 from resources.database.session import Database
 from resources.llm.endpoints import Endpoints
+from resources.storage.location import path_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def added(given: Added, *, run_now: bool, as_json: bool) -> int:
         wish = Wish(_options(task, given.changes), given.again, version)
         if wish.options.how == "provider":
             Endpoints(environment.core_settings().endpoints, None).batch_api(model)  # better told now than at the start
-        intake = Intake(database, UPath(environment.storage_root))
+        intake = Intake(database, path_at(environment.storage_root))
         now = datetime.now(UTC)
         taken = [intake.take_in(task, source, now, wish) for source in _sources(task, given)]
         return _go_on(environment, database, taken, run_now=run_now, as_json=as_json)
@@ -67,7 +67,7 @@ def retried(reference: str, *, run_now: bool, as_json: bool) -> int:
     """Take a batch's dead letters in; the exit code."""
     environment = Environment.read()
     with current_database(environment) as database:
-        taken = steering.retry(database, UPath(environment.storage_root), reference, datetime.now(UTC))
+        taken = steering.retry(database, path_at(environment.storage_root), reference, datetime.now(UTC))
         return _go_on(environment, database, [taken], run_now=run_now, as_json=as_json)
 
 
@@ -82,7 +82,7 @@ def _go_on(environment: Environment, database: Database, taken: list[TakenIn], *
     def show(console: Console) -> None:
         for record, one in zip(records, taken, strict=True):
             if run_now:
-                root = UPath(environment.storage_root)
+                root = path_at(environment.storage_root)
                 show_view(console, look_at(database, root, record.id, datetime.now(UTC)))
                 continue
             name = short_id(record.id)
@@ -110,7 +110,7 @@ def _sources(task: Task, given: Added) -> list[RowSource]:
             raise InputError("a batch is of files or of a query, not of both", field="query", mend="add them apart.")
         return [SqlSource(given.query, url=given.url, variable=given.url_variable, environ=os.environ)]
     if given.files:
-        return [FileSource(UPath(file)) for file in given.files]
+        return [FileSource(path_at(file)) for file in given.files]
     own = task.batch.query
     if own is None:
         raise InputError(

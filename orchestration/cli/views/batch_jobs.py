@@ -9,7 +9,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from upath import UPath
 
 from domain.batch.provider_jobs import JobState
 from domain.identity import short_id
@@ -22,6 +21,7 @@ from resources.batch_inference.provider_batches.desk import JobDesk
 from resources.database.repositories.provider_jobs import ProviderJob
 from resources.database.session import Database
 from resources.llm import open_client
+from resources.storage.location import path_at
 
 MOST_SHOWN = 50
 
@@ -95,7 +95,7 @@ def _at_the_desk(step: Callable[[Database, JobDesk, datetime], Awaitable[Provide
 
     async def work(database: Database) -> ProviderJob:
         async with open_client(environment.core_settings()) as client:
-            root = UPath(environment.storage_root)
+            root = path_at(environment.storage_root)
             desk = JobDesk(database, root, client.provider_batches, lambda: datetime.now(UTC))
             return await step(database, desk, datetime.now(UTC))
 

@@ -6,13 +6,13 @@ from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
-from upath import UPath
 
 from orchestration.cli.figures import dollars
 from orchestration.cli.opening import current_database
 from orchestration.cli.screen import emit, table
 from orchestration.environments import Environment
 from resources.batch_inference.reading import BatchResults
+from resources.storage.location import path_at
 
 COLUMNS = ("row", "key", "status", "value", "reason", "cost", "call")
 
@@ -21,9 +21,9 @@ def shown_results(reference: str, to: Path | None, limit: int, as_json: bool) ->
     """Print the first `limit` results, or write all."""
     environment = Environment.read()
     with current_database(environment) as database:
-        results = BatchResults(database, UPath(environment.storage_root), reference)
+        results = BatchResults(database, path_at(environment.storage_root), reference)
         if to is not None:
-            written = results.write(UPath(to))
+            written = results.write(path_at(to))
             emit(
                 as_json,
                 {"batch": results.batch.id, "file": str(to), "rows": written, "of": results.batch.rows},

@@ -9,7 +9,6 @@ from math import ceil
 from typing import TypeVar
 
 from rich.console import Console
-from upath import UPath
 
 from domain.batch.states import BatchState
 from domain.errors import InputError
@@ -31,6 +30,7 @@ from resources.database.repositories.batches import BatchRecord
 from resources.database.session import Database
 from resources.llm import open_client
 from resources.observability.progress import board
+from resources.storage.location import path_at
 
 T = TypeVar("T")
 MOST_SHOWN = 50
@@ -87,7 +87,7 @@ async def _second() -> None:
 def _drain(environment: Environment, database: Database, task_name: str, as_json: bool) -> Drained:
     with database.session(read_only=True) as session:
         task = tasks.get_task(session, task_name).task
-    root, folder = UPath(environment.storage_root), UPath(environment.batch_root)
+    root, folder = path_at(environment.storage_root), path_at(environment.batch_root)
 
     async def work(worker: BatchWorker) -> Drained:
         return await Drain(database, root, folder, task, worker, lambda: datetime.now(UTC)).run()
@@ -104,7 +104,7 @@ async def _with_worker(
     work: Callable[[BatchWorker], Awaitable[T]],
 ) -> T:
     settings = with_task_cap(environment.core_settings(), task)
-    root = UPath(environment.storage_root)
+    root = path_at(environment.storage_root)
     async with (
         open_client(settings) as client,
         open_worker(database, root, client, concurrency=concurrency, listener=_show) as worker,
@@ -124,7 +124,7 @@ def _tell(
     as_json: bool,
     drained: Drained | None,
 ) -> int:
-    root, now = UPath(environment.storage_root), datetime.now(UTC)
+    root, now = path_at(environment.storage_root), datetime.now(UTC)
     views = [look_at(database, root, record.id, now) for record in records[:MOST_SHOWN]]
     value: dict[str, object] = {"batches": [view_values(view) for view in views]}
     if drained is not None:

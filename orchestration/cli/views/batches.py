@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
-from upath import UPath
 
 from domain.batch.states import BatchState, RowStatus
 from domain.identity import short_id
@@ -23,6 +22,7 @@ from resources.batch_inference.steering import BatchView, Steered, look_at
 from resources.database.repositories import batch_files, batches
 from resources.database.repositories.batches import BatchRecord
 from resources.database.session import Database
+from resources.storage.location import path_at
 
 STATE_COLOURS = {"running": "green", "waiting": "green", "paused": "yellow", "done": "cyan", "cancelled": "dim"}
 _ACTIONS: dict[str, Callable[[Database, str, datetime], Steered]] = {
@@ -58,7 +58,7 @@ def shown(reference: str, as_json: bool) -> None:
     """One batch in full."""
     environment = Environment.read()
     with current_database(environment) as database:
-        view = look_at(database, UPath(environment.storage_root), reference, datetime.now(UTC))
+        view = look_at(database, path_at(environment.storage_root), reference, datetime.now(UTC))
     emit(as_json, view_values(view), lambda console: show_view(console, view))
 
 

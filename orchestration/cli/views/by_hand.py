@@ -9,7 +9,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
-from upath import UPath
 
 from domain.dataset import DatasetVersion, Split
 from domain.errors import InputError, NotFoundError
@@ -29,6 +28,7 @@ from resources.evaluation.evaluate import EvaluationEngine
 from resources.evaluation.problems import calibration_text, calibrations, problem_counts, problem_text
 from resources.llm import LLMClient
 from resources.observability.progress import board
+from resources.storage.location import path_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def _evaluate(environment: Environment, database: Database, asked: Asked) -> tup
             task=asked.task,
             dataset=asked.dataset,
             database=database,
-            root=UPath(environment.storage_root),
+            root=path_at(environment.storage_root),
             llm=llm,
             clock=lambda: datetime.now(UTC),
             evaluators=asked.specs,

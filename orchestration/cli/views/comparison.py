@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
-from upath import UPath
 
 from domain.errors import InputError
 from orchestration.cli.figures import interval, named, percent, score_values
@@ -17,6 +16,7 @@ from orchestration.environments import Environment
 from resources.comparison.comparison import Comparison, Figures, Flip, Side
 from resources.comparison.page import write_page
 from resources.comparison.stored import compare_stored
+from resources.storage.location import path_at
 
 SHOWN_FLIPS = 10
 
@@ -25,7 +25,7 @@ def compared(task: str, before: str, after: str, split: str | None, html: Path |
     """Compare, and write the page where one is asked for."""
     environment = Environment.read()
     with current_database(environment) as database:
-        found = compare_stored(database, UPath(environment.storage_root), task, before, after, split)
+        found = compare_stored(database, path_at(environment.storage_root), task, before, after, split)
     if html is not None:
         _write(found, html)
     value = {**comparison_values(found), "html": str(html.absolute()) if html else None}
@@ -78,7 +78,7 @@ def difference_text(found: Comparison) -> str:
 
 def _write(found: Comparison, html: Path) -> None:
     try:
-        write_page(found, UPath(html.absolute()))
+        write_page(found, path_at(html.absolute()))
     except OSError as error:
         raise InputError(
             f"the page cannot be written: {error.strerror or error}",

@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
-from upath import UPath
 
 from domain.compression import pareto_front
 from domain.identity import short_id
@@ -24,6 +23,7 @@ from resources.database.repositories import gate_decisions, optimization_runs, p
 from resources.database.repositories.gate_decisions import GateDecisionRecord
 from resources.database.repositories.optimization_runs import OptimizationRunRecord
 from resources.database.repositories.prompt_versions import PromptVersionRecord
+from resources.storage.location import path_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def _read(environment: Environment, task: str, told: dict[str, Any], outcome: di
         promoted=bool(outcome.get("moved")),
         outcome=outcome.get("reason"),
         nothing_chosen=str(told["reason"]),
-        picture=str(UPath(environment.storage_root) / FOLDER / f"{short_id(record.id)}.svg"),
+        picture=str(path_at(environment.storage_root) / FOLDER / f"{short_id(record.id)}.svg"),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.text import Text
-from upath import UPath
 
 from domain.dataset import Split
 from domain.errors import InputError
@@ -18,6 +17,7 @@ from orchestration.cli.views.validation import check_dataset
 from orchestration.environments import Environment
 from resources.llm.prices import price_book
 from resources.optimization.plan import ASSUMPTION, PlanLine, RunPlan, binding_caps, plan_run
+from resources.storage.location import path_at
 
 COLUMNS = ("stage", "calls of", "model", "calls", "tokens in", "tokens out", "dollars")
 
@@ -35,7 +35,7 @@ def planned(task_name: str, as_json: bool) -> None:
             mend="add `optimizer: {kind: …}`.",
         )
     check_optimizer(optimizer, task.prompt.model)
-    ingested, counts = check_dataset(task, entry.path, UPath(environment.landing_root))
+    ingested, counts = check_dataset(task, entry.path, path_at(environment.landing_root))
     rows = list(ingested.rows.values())
     settings = environment.core_settings()
     plan = plan_run(

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
-from upath import UPath
 
 from domain.errors import InputError
 from orchestration.cli.opening import current_database
@@ -18,6 +17,7 @@ from orchestration.environments import Environment
 from resources.database.session import Database
 from resources.experiments.importing import Imported, Importer, QuarantinedLine
 from resources.observability.progress import board
+from resources.storage.location import path_at
 
 SHOWN_ROWS = 20
 
@@ -48,9 +48,9 @@ def _import(database: Database, name: str, wish: Wish) -> list[Imported]:
     importer = Importer(database, name, datetime.now(UTC), max_quarantined=wish.max_quarantined, progress=board.report)
     done: list[Imported] = []
     if wish.interactions is not None:
-        done.append(importer.interactions(UPath(wish.interactions)))
+        done.append(importer.interactions(path_at(wish.interactions)))
     if wish.outcomes is not None:
-        done.append(importer.outcomes(UPath(wish.outcomes)))
+        done.append(importer.outcomes(path_at(wish.outcomes)))
     return done
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from upath import UPath
 
 from domain.errors import InputError
 from domain.experiment.spec import Experiment
@@ -25,6 +24,7 @@ from resources.experiments.lifecycle import BY_HAND, start
 from resources.experiments.live import Assignment, LiveExperiments
 from resources.experiments.reporting import conclude, make_report
 from resources.experiments.started import Started
+from resources.storage.location import path_at
 
 
 def started(name: str, since: str | None, as_json: bool) -> None:
@@ -134,7 +134,7 @@ def _assign_all(database: Database, name: str, units: list[str]) -> list[Assignm
 
 
 def _unit_ids(source: Path) -> list[str]:
-    rows = open_source(UPath(source))
+    rows = open_source(path_at(source))
     if "unit_id" not in rows.columns:
         raise InputError(
             "there is no column 'unit_id'", file=str(source), row=1, mend=f"columns found: {', '.join(rows.columns)}."

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
-from upath import UPath
 
 from domain.errors import NotFoundError
 from domain.gate import GateRule
@@ -16,6 +15,7 @@ from orchestration.cli.views.runs import dataset_text
 from orchestration.environments import Environment
 from resources.database.repositories import dataset_versions
 from resources.evaluation.plan import plan_next_look
+from resources.storage.location import path_at
 
 
 def planned(task_name: str, as_json: bool) -> None:
@@ -28,7 +28,7 @@ def planned(task_name: str, as_json: bool) -> None:
             raise NotFoundError(
                 f"task {task_name!r} has no dataset version yet", mend=f"run `promptory ingest {task_name}` first."
             )
-        plan = plan_next_look(session, UPath(environment.storage_root), task, dataset)
+        plan = plan_next_look(session, path_at(environment.storage_root), task, dataset)
     value = {"task": task_name, "plan": True, "dataset_version": dataset.version, **plan_values(plan, task.gate)}
 
     def show(console: Console) -> None:

@@ -19,6 +19,7 @@ from orchestration.environments import Environment
 from resources.llm import LLMClient
 from resources.llm.health import Health
 from resources.llm.state.protocol import ModelState, ScopeState
+from resources.storage.reach import location_problem
 
 COLOURS = {"healthy": "green", "warning": "yellow", "degraded": "red"}
 
@@ -29,19 +30,30 @@ def shown(as_json: bool, *, check: bool = False) -> int:
     async def ask(client: LLMClient) -> tuple[Health, dict[str, PromptoryError | None]]:
         return await client.health(), await client.endpoint_problems() if check else {}
 
-    health, endpoints = ask_core(Environment.read().core_settings(), ask)
+    environment = Environment.read()
+    health, endpoints = ask_core(environment.core_settings(), ask)
+    locations = _locations(environment) if check else {}
     value = health_values(health)
     if check:
         value["endpoints"] = {name: error.as_dict() if error else None for name, error in endpoints.items()}
+        value["locations"] = {name: error.as_dict() if error else None for name, error in locations.items()}
 
     def show(console: Console) -> None:
         show_health(console, health)
         if check:
             rows = [[name, _reached(error)] for name, error in endpoints.items()]
             console.print(table("Endpoints", ["endpoint", "state"], rows) if rows else "No endpoint is configured.")
+            rows = [[name, _reached(error)] for name, error in locations.items()]
+            console.print(table("Files", ["location", "state"], rows))
 
     emit(as_json, value, show)
-    return int(health.overall == "degraded" or any(endpoints.values()))
+    return int(health.overall == "degraded" or any(endpoints.values()) or any(locations.values()))
+
+
+def _locations(environment: Environment) -> dict[str, PromptoryError | None]:
+    read = (environment.landing_root, environment.batch_root)
+    problems = {environment.storage_root: location_problem(environment.storage_root, writes=True)}
+    return {**problems, **{location: location_problem(location, writes=False) for location in read}}
 
 
 def _reached(error: PromptoryError | None) -> Text:

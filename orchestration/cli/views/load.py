@@ -11,7 +11,6 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from rich.console import Console
-from upath import UPath
 
 from domain.dataset import Split
 from domain.errors import DatabaseUnavailableError, InputError
@@ -32,6 +31,7 @@ from resources.llm.load import PERCENTILES, Load, LoadPlan, LoadReport
 from resources.llm.prompt_request import build_request
 from resources.llm.types import Priority
 from resources.observability.progress import board
+from resources.storage.location import path_at
 
 PRIORITIES: tuple[Priority, ...] = ("normal", "high")
 
@@ -121,7 +121,7 @@ def _requests(
     environment: Environment, entry: CatalogEntry, prompt: PromptVersion, model: str | None
 ) -> tuple[Request, ...]:
     """One request per row, of the prompt's first step; rows of the sealed test split are left out."""
-    ingested, _ = check_dataset(entry.task, entry.path, UPath(environment.landing_root))
+    ingested, _ = check_dataset(entry.task, entry.path, path_at(environment.landing_root))
     rows = [row for row in ingested.rows.values() if row.split is not Split.TEST]
     if not rows:
         raise InputError("the task has no rows outside its test split", file=str(entry.path), mend="add rows.")

@@ -8,7 +8,6 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 from sqlalchemy.orm import Session
-from upath import UPath
 
 from domain.dataset import DatasetVersion
 from domain.statistics.intervals import Interval
@@ -31,6 +30,7 @@ from resources.database.session import Database
 from resources.evaluation.problems import calibrations, problem_counts, problem_text
 from resources.evaluation.promote import PRODUCTION
 from resources.evaluation.stored_scores import mean_over_draws
+from resources.storage.location import path_at
 
 COLOURS = {"promote": "green", "reject": "yellow", "keep": "cyan"}
 
@@ -154,7 +154,7 @@ def read_outcome(database: Database, storage_root: str, task: str, decision_id: 
             candidate=_arm(session, decision, decision.candidate_id),
             optimization=run,
             random_draws=draws,
-            random_mean=mean_over_draws(UPath(storage_root), draws),
+            random_mean=mean_over_draws(path_at(storage_root), draws),
             in_production=prompt_versions.find(session, task, alias.prompt_version_id) if alias else None,
         )
 

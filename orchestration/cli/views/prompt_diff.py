@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.text import Text
-from upath import UPath
 
 from domain.prompt_text import prompt_diff
 from orchestration.cli.figures import named, score, score_values
@@ -14,6 +13,7 @@ from orchestration.cli.views.comparison import difference_text
 from orchestration.environments import Environment
 from resources.comparison.stored import compare_stored
 from resources.database.repositories import evaluations, prompt_versions
+from resources.storage.location import path_at
 
 STYLES = (("+++", "bold"), ("---", "bold"), ("@@", "cyan"), ("+", "green"), ("-", "red"))
 SPLITS = ("dev", "test")
@@ -28,7 +28,7 @@ def compared(task: str, old: str, new: str, as_json: bool) -> None:
             {split: evaluations.latest(session, task, prompt_version_id=record.id, split=split) for split in SPLITS}
             for record in records
         ]
-        found = compare_stored(database, UPath(environment.storage_root), task, records[0].id, records[1].id)
+        found = compare_stored(database, path_at(environment.storage_root), task, records[0].id, records[1].id)
     names = [named(record) for record in records]
     lines = prompt_diff(names[0], names[1], records[0].prompt, records[1].prompt)
     value = {

@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
-from upath import UPath
 
 from domain.dataset import Row
 from domain.identity import short_id
@@ -20,6 +19,7 @@ from orchestration.environments import Environment
 from resources.database.repositories.ledger import AttemptRecord, CallRecord
 from resources.database.repositories.optimization_runs import OptimizationRunRecord
 from resources.lineage.call_trace import CallMoney, CallTrace, PromptOrigin, trace_call
+from resources.storage.location import path_at
 
 SHOWN_ROWS = 8
 
@@ -28,7 +28,7 @@ def traced(reference: str, as_json: bool) -> None:
     """Follow one call and print where it leads."""
     environment = Environment.read()
     with current_database(environment) as database:
-        found = trace_call(database, UPath(environment.storage_root), reference)
+        found = trace_call(database, path_at(environment.storage_root), reference)
     emit(as_json, _values(found), lambda console: _show(console, found))
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
-from upath import UPath
 
 from domain.identity import short_id
 from orchestration.cli.figures import dollars, named
@@ -17,6 +16,7 @@ from orchestration.cli.screen import emit, facts, table
 from orchestration.cli.views.trace_call import row_facts, row_values
 from orchestration.environments import Environment
 from resources.lineage.row_trace import RowResult, RowTrace, trace_row
+from resources.storage.location import path_at
 
 SHOWN_CALLS = 12
 
@@ -25,7 +25,7 @@ def traced(where: str, row_id: str, as_json: bool) -> None:
     """Follow one row and print what it touched."""
     environment = Environment.read()
     with current_database(environment) as database:
-        found = trace_row(database, UPath(environment.storage_root), where, row_id)
+        found = trace_row(database, path_at(environment.storage_root), where, row_id)
     emit(as_json, _values(found), lambda console: _show(console, found))
 
 

@@ -20,11 +20,11 @@ from orchestration.cli.opening import open_catalog
 from orchestration.cli.screen import emit, table
 from orchestration.environments import Environment
 from resources.catalog.catalog import CatalogEntry
-from resources.catalog.ingest import Ingested, ingest
+from resources.catalog.ingest import Ingested, ingest, source_files
 from resources.catalog.snapshot import split_counts
-from resources.catalog.source_files import source_files
 from resources.catalog.task_file import load_task
 from resources.evaluation.evaluators import open_evaluator
+from resources.storage.location import path_at
 
 SHOWN_ROWS = 20
 SUFFIXES = (".yaml", ".yml")
@@ -58,12 +58,12 @@ def check_dataset(task: Task, path: Path, landing: UPath) -> tuple[Ingested, dic
     Raises:
         InputError: a file is unusable, or a split would be empty.
     """
-    result = ingest(task, source_files(task, UPath(path), landing))
+    result = ingest(task, source_files(task, path, landing))
     return result, split_counts(task, result)
 
 
 def _check_all(environment: Environment, what: str | None) -> Iterator[Checked]:
-    landing = UPath(environment.landing_root)
+    landing = path_at(environment.landing_root)
     if what is not None:
         yield _check_named(environment, what, landing)
         return

@@ -11,7 +11,7 @@ from upath import UPath
 from domain.task import Task
 from resources.catalog.catalog import CatalogEntry
 from resources.catalog.changes import ChangeWatch, Cursor
-from resources.catalog.source_files import stamped_files
+from resources.catalog.ingest import source_files
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def test_what_landed_is_seen_in_order_and_by_content(kind: str, entry: CatalogEn
         path = root / entry.task.name / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    files = stamped_files(entry.task, UPath(entry.path), root)
-    assert [file.path.name for file in files] == ["rows.csv", "a.csv", "a_folder", "b.csv"]
+    files = source_files(entry.task, entry.path, root)
+    assert [path.name for path in files] == ["rows.csv", "a.csv", "a_folder", "b.csv"]
 
     watch = ChangeWatch(Cursor(), root)
     first = watch.fingerprint(entry)
@@ -58,11 +58,3 @@ def test_what_was_read_before_time_was_up_is_not_read_again(entry: CatalogEntry,
         ticks += 1
 
     assert (found, ticks) == (whole, 3)
-
-
-def test_a_file_that_is_no_longer_there_is_an_error_of_its_task(entry: CatalogEntry, tmp_path: Path) -> None:
-    root = tmp_path / "landing" / entry.task.name
-    root.mkdir(parents=True)
-    (root / "a.csv").symlink_to(root / "nowhere.csv")
-    with pytest.raises(OSError, match=r"a\.csv"):
-        ChangeWatch(Cursor(), UPath(tmp_path / "landing")).fingerprint(entry)

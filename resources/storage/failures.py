@@ -1,0 +1,36 @@
+"""A storage root that cannot be used, whatever its client calls that."""
+
+from __future__ import annotations
+
+import sys
+
+from domain.errors import StateUnavailableError
+
+_CLIENT_ERRORS = (
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+    ("aiohttp", "ClientError"),
+    ("gcsfs.retry", "HttpError"),
+    ("google.auth.exceptions", "GoogleAuthError"),
+)
+
+
+def storage_errors() -> tuple[type[Exception], ...]:
+    """What using a storage root raises when it cannot be used, for `except storage_errors() as error`.
+
+    `OSError`, and what the clients of object stores raise that is none: no credentials, no connection. Python asks for
+    the types only once something was raised, so that no client is loaded for it.
+    """
+    loaded = ((sys.modules.get(module), name) for module, name in _CLIENT_ERRORS)
+    return (OSError, *(getattr(module, name) for module, name in loaded if module is not None))
+
+
+def storage_away(error: Exception, location: str | None = None) -> StateUnavailableError:
+    """What is raised where results cannot be written or rows not read; `location` where the error names none."""
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    file = getattr(error, "filename", None) or location
+    return StateUnavailableError(
+        f"the storage cannot be used: {said}",
+        file=str(file) if file else None,
+        mend="see to it and go on; what was answered is kept.",
+    )
