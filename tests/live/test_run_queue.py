@@ -83,7 +83,8 @@ def watch_until_done(tasks: Tasks) -> Polled:
             polled.runs = list(instance.get_runs())
             polled.at_work.append(sum(run.status in WORKING for run in polled.runs))
             names = [run.job_name for run in polled.runs if run.is_success]
-            if names.count("predict_batches") >= NUMBER and all(run.is_finished for run in polled.runs):
+            settled = names.count("predict_batches") >= NUMBER and all(run.is_finished for run in polled.runs)
+            if settled or any(run.is_failure_or_canceled for run in polled.runs):
                 return polled
             time.sleep(0.1)
     raise AssertionError(Counter((run.job_name, run.status.value) for run in polled.runs))
