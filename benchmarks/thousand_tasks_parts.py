@@ -77,13 +77,17 @@ def ticks(_folder: Path, rounds: int) -> Figures:
 
 
 def plan(_folder: Path, rounds: int) -> Figures:
-    """A plan of every task: all fresh, and all to be made again."""
+    """A plan of every task: all fresh, all to be made again, and with the files compared."""
     from orchestration import backfill
 
-    def planned(force: bool) -> Callable[[], object]:
-        return lambda: backfill.plan(["evaluation", "promotion"], force=force)
+    def planned(*files: str, force: bool) -> Callable[[], object]:
+        return lambda: backfill.plan([*files, "evaluation", "promotion"], force=force)
 
-    return {"all are fresh": seconds_of(planned(False), rounds), "all again": seconds_of(planned(True), rounds)}
+    return {
+        "all are fresh": seconds_of(planned(force=False), rounds),
+        "all again": seconds_of(planned(force=True), rounds),
+        "from the files on": seconds_of(planned("dataset", "prompt_version", force=False), rounds),
+    }
 
 
 if __name__ == "__main__":
