@@ -38,6 +38,7 @@ def test_a_file_is_replaced_as_a_whole(root: UPath) -> None:
     assert path.read_bytes() == b""
 
 
+@pytest.mark.filterwarnings("ignore:Sending a large body directly")  # gcsfs does
 def test_a_file_of_many_megabytes_is_whole(root: UPath) -> None:
     """Stores take such a file in parts."""
     piece = bytes(range(256)) * 4096
