@@ -11,13 +11,12 @@ from typing import Any, cast
 
 import orjson
 from sqlalchemy import JSON, Boolean, Float, Table
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import Session
 
+from resources.database.insert_ignore import Insert, insert_into
 from resources.database.tables.base import Base, UtcDateTime
 
-Insert = postgresql.Insert | sqlite.Insert
 Complete = Callable[[Insert], Insert]
 Convert = Callable[[Any], Any]
 
@@ -39,6 +38,7 @@ class BulkWrite:
     """
 
     def __init__(self, table: type[Base], columns: Sequence[str], complete: Complete) -> None:
+        self._row_class = table
         self._table = cast(Table, table.__table__)
         if list(columns) != [column.name for column in self._table.columns]:
             raise ValueError(f"these are not the columns of {self._table.name}, in their order: {list(columns)}")
@@ -67,8 +67,8 @@ class BulkWrite:
             connection.exec_driver_sql(many, tuple(_converted(part, len(self._columns), converters)))
 
     def _prepare(self, dialect: Dialect) -> tuple[str, list[tuple[int, Convert]], bool]:
-        insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
-        compiled = self._complete(insert(self._table)).compile(dialect=dialect, column_keys=list(self._columns))
+        insert = insert_into(dialect, self._row_class)
+        compiled = self._complete(insert).compile(dialect=dialect, column_keys=list(self._columns))
         converters = [
             (place, convert)
             for place, column in enumerate(self._table.columns)

@@ -7,16 +7,22 @@ from typing import Any, cast
 
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import Session
 
 from resources.database.tables import Base
 
+Insert = postgresql.Insert | sqlite.Insert
 
-def dialect_insert(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
+
+def insert_into(dialect: Dialect, table: type[Base]) -> Insert:
     """An INSERT into `table` that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
-    if session.get_bind().dialect.name == "postgresql":
-        return postgresql.insert(_core(table))
-    return sqlite.insert(_core(table))
+    return postgresql.insert(_core(table)) if dialect.name == "postgresql" else sqlite.insert(_core(table))
+
+
+def dialect_insert(session: Session, table: type[Base]) -> Insert:
+    """The same, for the session's database."""
+    return insert_into(session.get_bind().dialect, table)
 
 
 def insert_ignore(session: Session, table: type[Base], rows: Sequence[dict[str, Any]]) -> int:

@@ -11,7 +11,8 @@ from uuid import uuid4
 from sqlalchemy import literal_column, select
 from sqlalchemy.orm import Session
 
-from resources.database.bulk_write import BulkWrite, Insert
+from resources.database.bulk_write import BulkWrite
+from resources.database.insert_ignore import Insert
 from resources.database.locks import lock_until_commit
 from resources.database.repositories import budget_scopes, ledger_days, provider_jobs
 from resources.database.repositories.provider_jobs import ProviderJob

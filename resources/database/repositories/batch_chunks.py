@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from domain.batch.states import ChunkState, RowStatus
 from domain.errors import ConflictError
-from resources.database.bulk_write import BulkWrite, Insert
-from resources.database.insert_ignore import insert_ignore
+from resources.database.bulk_write import BulkWrite
+from resources.database.insert_ignore import Insert, insert_ignore
 from resources.database.repositories.records import as_row, read, select_record
 from resources.database.tables import BatchAnswerRow, BatchChunkRow
 
