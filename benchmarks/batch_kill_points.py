@@ -1,7 +1,7 @@
 """Deaths at the durable writes of a batch: the worker's own, beside those of the execution core (`kill_points.py`).
 
-`before` and `after` are around the step that writes; `within` is right before SQLite's COMMIT, or before a finished
-file is given its name.
+`before` and `after` are around the step that writes; `within` is right before the database's COMMIT, or before a
+finished file is given its name.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ SELDOM = {"take_in": 1, "claim": 1, "prepare": 1, "snapshot": 1, "dead_letter": 
 SELDOM |= {"part": 4, "finish_chunk": 4, "keep": 15}
 
 
-def arm(countdown: Countdown, state_url: str, ledger: Path) -> None:
+def arm(countdown: Countdown, state_url: str, database_url: str) -> None:
     """Put the countdown around what makes this process's work durable."""
     step = countdown.step
     if step not in OWN_STEPS:
-        kill_points.arm(countdown, state_url, ledger)
+        kill_points.arm(countdown, state_url, database_url)
         return
     from resources.batch_inference import chunks, finishing, intake, keeping, leases, worker
 
@@ -49,7 +49,7 @@ def arm(countdown: Countdown, state_url: str, ledger: Path) -> None:
     if step in FILE_STEPS:
         _watch_names(countdown)
     else:
-        kill_points.watch_commits(ledger, countdown)
+        kill_points.watch_ledger(database_url, countdown)
 
 
 def _around(write: Callable[..., Any], countdown: Countdown) -> Callable[..., Any]:

@@ -1,6 +1,6 @@
 """Workers of a batch are killed over and over, uniformly in time and at every durable write; then the books are read.
 
-Each session is one batch on a database, a state file and a provider of its own. A worker runs it and is killed; the
+Each session is one batch on a database, a state store and a provider of its own. A worker runs it and is killed; the
 next one goes on, until no kill is left and the batch is done. Then
 - every row has one result, in order, and none was lost;
 - the invoice is the ledger, to the nano-dollar, once the ambiguous attempts are set against it one by one;
@@ -10,6 +10,7 @@ next one goes on, until no kill is left and the batch is done. Then
 
     python -m benchmarks.batch_kills --kills 8        a minute
     python -m benchmarks.batch_kills --kills 200      full scale: every point, the rest uniform in time
+    python -m benchmarks.batch_kills --state redis    on a PostgreSQL and a Valkey of their own that sync every write
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,12 +32,13 @@ from typing import Any
 from upath import UPath
 
 from benchmarks.batch_kill_points import OWN_POINTS, SELDOM
-from benchmarks.batch_worker import MOST_ROWS, prepare
+from benchmarks.batch_stores import BatchStores, open_batch_stores
+from benchmarks.batch_worker import MOST_ROWS, TASK, prepare
 from benchmarks.books import Books, read_attempts, set_against
 from benchmarks.kill_points import MOMENTS, POINTS
 from benchmarks.kill_points import SELDOM as SELDOM_IN_CORE
 from benchmarks.provider import ROOT, Behaviour, ProviderProcess, start_provider
-from benchmarks.stores import SqliteStore
+from benchmarks.stores import STATES
 from resources.batch_inference.reading import BatchResults
 from resources.batch_inference.steering import BatchView, look_at
 from resources.database.session import open_database
@@ -76,56 +78,69 @@ def write_rows(path: Path) -> None:
     path.write_text("number,text\n" + "\n".join(lines) + "\n")
 
 
-def run_session(folder: Path, points: list[str], seed: int) -> Session:
+@dataclass(frozen=True)
+class Place:
+    """Where one batch is worked on."""
+
+    folder: Path
+    stores: BatchStores
+    provider: ProviderProcess
+
+
+def run_session(folder: Path, stores: BatchStores, points: list[str], seed: int) -> Session:
     """One batch, killed at each of `points` in turn (`AT_RANDOM`: at any time), then finished and audited."""
     chance = random.Random(seed)
     session = Session()
     write_rows(folder / "rows.csv")
-    prepare(folder)
+    prepare(stores.database)
     with start_provider(Behaviour(latency_s=0.05, jitter_s=0.05, error_share=0.05), seed) as provider:
+        place = Place(folder, stores, provider)
         for number, point in enumerate(points):
-            if _run_and_kill(folder, provider, point, number, chance):
+            if _run_and_kill(place, session, point, number, chance):
                 session.killed[point] += 1
-        last = _finish(folder, provider, session)
+        last = _finish(place, session)
         if last is None:
             return session
-        _audit(folder, provider, session, last)
+        _audit(place, session, last)
         before = provider.settled_counts()["billed"]
-        _finish(folder, provider, session)
+        _finish(place, session)
         if (after := provider.settled_counts()["billed"]) != before:
             session.problems.append(f"running the finished batch again was billed {after - before} times")
     return session
 
 
-def _run_and_kill(folder: Path, provider: ProviderProcess, point: str, number: int, chance: random.Random) -> bool:
+def _run_and_kill(place: Place, session: Session, point: str, number: int, chance: random.Random) -> bool:
     """Whether the worker died of it; it may have ended before."""
-    mark = folder / f"mark-{number}"
+    mark = place.folder / f"mark-{number}"
     step = point.partition(":")[0]
     most = {**SELDOM_IN_CORE, **SELDOM}.get(step, 60)
     deadly = [] if point == AT_RANDOM else [point, str(chance.randint(1, most)), str(mark)]
-    with _worker(folder, provider, deadly) as process:
+    with _worker(place, deadly) as process:
         if point == AT_RANDOM:
             time.sleep(chance.uniform(0.0, LONGEST_S))
             process.kill()
             return process.wait() == -9
         process.wait()
+    if process.returncode > 0:
+        session.problems.append(f"the worker that was to die at {point} failed before: {_tail(place.folder)}")
     return mark.exists()
 
 
-def _worker(folder: Path, provider: ProviderProcess, deadly: list[str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "benchmarks.batch_worker", str(folder), provider.base_url, *deadly]
-    with (folder / "workers.log").open("a") as log:
+def _worker(place: Place, deadly: list[str]) -> subprocess.Popen[str]:
+    where = [str(place.folder), place.provider.base_url, place.stores.database, place.stores.state.url]
+    command = [sys.executable, "-m", "benchmarks.batch_worker", *where, *deadly]
+    with (place.folder / "workers.log").open("a") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
     assert process.stdout is not None
     process.stdout.readline()
     return process
 
 
-def _finish(folder: Path, provider: ProviderProcess, session: Session) -> dict[str, Any] | None:
-    with _worker(folder, provider, []) as process:
+def _finish(place: Place, session: Session) -> dict[str, Any] | None:
+    with _worker(place, []) as process:
         told, _ = process.communicate(timeout=120)
     if process.returncode != 0:
-        session.problems.append(f"the last worker ended with {process.returncode}: {_tail(folder)}")
+        session.problems.append(f"the last worker ended with {process.returncode}: {_tail(place.folder)}")
         return None
     last = json.loads(told)
     if last["state"] != "done":
@@ -133,13 +148,15 @@ def _finish(folder: Path, provider: ProviderProcess, session: Session) -> dict[s
     return last
 
 
-def _audit(folder: Path, provider: ProviderProcess, session: Session, last: dict[str, Any]) -> None:
-    provider.settled_counts()
-    invoice = provider.invoice()
-    session.books = set_against(invoice, read_attempts(folder / "promptory.db"), SqliteStore(folder).scopes()[:1])
-    session.problems += session.books.differences
-    database = open_database(f"sqlite:///{folder / 'promptory.db'}")
-    root = UPath(folder / "storage")
+def _audit(place: Place, session: Session, last: dict[str, Any]) -> None:
+    place.provider.settled_counts()
+    invoice = place.provider.invoice()
+    # Not the day: it may have changed meanwhile.
+    own = [scope for scope in place.stores.state.scopes() if scope.name == f"task:{TASK}"]
+    session.books = set_against(invoice, read_attempts(place.stores.database), own)
+    session.problems += session.books.differences if own else ["the state store knows nothing of the task's budget"]
+    database = open_database(place.stores.database)
+    root = UPath(place.folder / "storage")
     rows = list(BatchResults(database, root, last["id"]).rows())
     view = look_at(database, root, last["id"], datetime.now(UTC))
     database.dispose()
@@ -207,15 +224,21 @@ def _stage(point: str) -> tuple[int, int]:
     return 50, 0
 
 
-def run_kills(kills: int, seed: int = 1) -> list[Session]:
+def run_kills(kills: int, seed: int = 1, state: str = "sqlite") -> list[Session]:
     """All sessions, one after the other. Kills that came too late are repeated at random until there are enough."""
+    with open_batch_stores(state) as make:
+        return _run_all(kills, seed, make)
+
+
+def _run_all(kills: int, seed: int, make: Callable[[Path], BatchStores]) -> list[Session]:
     sessions: list[Session] = []
     waiting = plan(kills, seed)
     number = 0
     while waiting:
         number += 1
         with tempfile.TemporaryDirectory(prefix="promptory-kills-") as folder:
-            sessions.append(run_session(Path(folder), waiting.pop(0), seed + number))
+            stores = make(Path(folder))
+            sessions.append(run_session(Path(folder), stores, waiting.pop(0), seed + number))
         died = sum(sum(session.killed.values()) for session in sessions)
         planned = died + sum(map(len, waiting))
         if not waiting and planned < kills and number < kills:
@@ -232,11 +255,12 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--kills", type=int, default=8, help="workers to kill (default: 8)")
+    parser.add_argument("--state", choices=STATES, default="sqlite", help="redis: with PostgreSQL (default: sqlite)")
     parser.add_argument("--seed", type=int, default=1, help="of everything that happens at random")
     options = parser.parse_args()
-    sessions = run_kills(options.kills, options.seed)
+    sessions = run_kills(options.kills, options.seed, options.state)
     killed = sum((session.killed for session in sessions), Counter[str]())
-    print(f"{sum(killed.values())} kills over {len(sessions)} batches of {ROWS} rows")
+    print(f"{sum(killed.values())} kills over {len(sessions)} batches of {ROWS} rows on {options.state}")
     for point, count in sorted(killed.items()):
         print(f"  {point}: {count}")
     print(f"billed twice: {sum(one.billed_twice for one in sessions)}, named: {sum(one.repeats for one in sessions)}")

@@ -49,12 +49,12 @@ def task() -> Task:
     )
 
 
-def settings(folder: Path, base_url: str) -> CoreSettings:
+def settings(base_url: str, database_url: str, state_url: str) -> CoreSettings:
     """Every guard on; one attempt a call, so that rows do fail and are asked again by a later round."""
     return CoreSettings.parse(
         {
-            "state": f"sqlite:///{folder / 'state.db'}",
-            "ledger": f"sqlite:///{folder / 'promptory.db'}",
+            "state": state_url,
+            "ledger": database_url,
             "endpoints": {"openai": {"base_url": base_url, "api_key": "key"}},
             "prices": {"openai/m": PRICE},
             "budgets": {"day": "10"},
@@ -66,9 +66,9 @@ def settings(folder: Path, base_url: str) -> CoreSettings:
     )
 
 
-def prepare(folder: Path) -> None:
+def prepare(database_url: str) -> None:
     """A database with the task in production."""
-    database = open_database(f"sqlite:///{folder / 'promptory.db'}")
+    database = open_database(database_url)
     if current_revision(database) is None:
         upgrade(database)
     now = datetime.now(UTC)
@@ -89,7 +89,7 @@ def prepare(folder: Path) -> None:
     database.dispose()
 
 
-async def work(database: Database, folder: Path, base_url: str) -> dict[str, Any]:
+async def work(database: Database, folder: Path, core: CoreSettings) -> dict[str, Any]:
     """Take the file in and run its batch; how it is then."""
     root = UPath(folder / "storage")
     options = BatchOptions(
@@ -98,7 +98,7 @@ async def work(database: Database, folder: Path, base_url: str) -> dict[str, Any
     source = FileSource(UPath(folder / "rows.csv"))
     taken = Intake(database, root).take_in(task(), source, datetime.now(UTC), Wish(options))
     async with (
-        open_client(settings(folder, base_url)) as client,
+        open_client(core) as client,
         open_worker(database, root, client, concurrency=CONCURRENCY, lease_s=2.0) as worker,
     ):
         record = await worker.run(taken.record.id)
@@ -106,15 +106,16 @@ async def work(database: Database, folder: Path, base_url: str) -> dict[str, Any
 
 
 def main() -> None:
-    """`folder base_url [point count mark]`; says `ready` when everything is imported."""
-    folder, base_url, *deadly = sys.argv[1:]
+    """`folder base_url database state [point count mark]`; says `ready` when everything is imported."""
+    folder, base_url, database_url, state_url, *deadly = sys.argv[1:]
     if deadly:
         point, count, mark = deadly
         countdown = Countdown(point, int(count), Path(mark))
-        arm(countdown, f"sqlite:///{Path(folder) / 'state.db'}", Path(folder) / "promptory.db")
-    database = open_database(f"sqlite:///{Path(folder) / 'promptory.db'}")
+        arm(countdown, state_url, database_url)
+    database = open_database(database_url)
     print("ready", flush=True)
-    print(json.dumps(asyncio.run(work(database, Path(folder), base_url))), flush=True)
+    core = settings(base_url, database_url, state_url)
+    print(json.dumps(asyncio.run(work(database, Path(folder), core))), flush=True)
     database.dispose()
 
 

@@ -80,7 +80,7 @@ def arm(countdown: Countdown, state_url: str, ledger_url: str) -> None:
 
     if countdown.step == LEDGER_STEP:
         LedgerDatabase.write = _around(LedgerDatabase.write, countdown)
-        _watch_ledger(ledger_url, countdown)
+        watch_ledger(ledger_url, countdown)
         return
     # These write only when they say so.
     wrote = {"admit": Admitted, "cache_lookup": CacheLead}.get(countdown.step, object)
@@ -115,7 +115,8 @@ def _around_async(step: Callable[..., Any], countdown: Countdown, wrote: type) -
     return counted
 
 
-def _watch_ledger(url: str, countdown: Countdown) -> None:
+def watch_ledger(url: str, countdown: Countdown) -> None:
+    """Every later connection to the database tells of its commits."""
     if url.startswith("sqlite"):
         watch_commits(Path(url.removeprefix("sqlite:///")), countdown)
         return

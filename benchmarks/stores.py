@@ -87,10 +87,11 @@ class SqliteStore:
 class RedisStore:
     """A namespace on a running server."""
 
-    def __init__(self, server: ValkeyServer) -> None:
+    def __init__(self, server: ValkeyServer, namespace: str = _NAMESPACE) -> None:
         from redis import Redis
 
-        self.url = server.url(_NAMESPACE)
+        self._namespace = namespace
+        self.url = server.url(namespace)
         self._client = Redis.from_url(self.url.partition("?")[0])
 
     def scopes(self) -> list[Scope]:
@@ -127,7 +128,7 @@ class RedisStore:
         return self._client.hgetall(self._key(name))
 
     def _key(self, name: str) -> str:
-        return f"{{{_NAMESPACE}}}:{name}"
+        return f"{{{self._namespace}}}:{name}"
 
 
 @contextmanager

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from domain.cron import parse_cron
 
-Start = Literal["optimize", "evaluate", "check_production", "report_experiments"]
-STARTS: tuple[Start, ...] = ("optimize", "evaluate", "check_production", "report_experiments")
+Start = Literal["optimize", "evaluate", "check_production", "start_experiment", "report_experiments"]
+STARTS: tuple[Start, ...] = get_args(Start)
 
 
 def _cron(text: str) -> str:
@@ -47,6 +47,11 @@ class ScheduleSpec(BaseModel):
     evaluate: CronText | None = Field(default=None, description="Cron of evaluations, put to the gate.")
     check_production: CronText | None = Field(
         default=None, description="Cron of fresh evaluations of the production prompt on dev; each is paid for."
+    )
+    start_experiment: CronText | None = Field(
+        default=None,
+        description="Cron of live A/B tests as `experiment` declares them; one starts where its versions differ and "
+        "none of the task's runs.",
     )
     report_experiments: CronText | None = Field(
         default=None, description="Cron of reports on the task's running experiments, which may end them."
@@ -95,3 +100,9 @@ def due_starts(
         after = before.until if before is not None and before.rule == rule else now
         at = parse_cron(cron).latest(after, now, zone) if after < now else None
         yield kind, Seen(rule, max(after, now)), None if at is None else DueStart(task, kind, at)
+
+
+def next_starts(schedule: ScheduleSpec, now: datetime) -> dict[Start, datetime]:
+    """When each start of the schedule is due next after `now`, in the schedule's own zone."""
+    zone = ZoneInfo(schedule.time_zone)
+    return {kind: parse_cron(cron).following(now, zone).astimezone(zone) for kind, cron in schedule.starts.items()}

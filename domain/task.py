@@ -12,13 +12,13 @@ from domain.contracts import OutputContract, TextContract
 from domain.dataset import SplitFractions
 from domain.evaluators.judge_spec import JudgeSpec
 from domain.evaluators.specs import EvaluatorSpec
+from domain.experiment.declared import DeclaredExperiment
 from domain.gate import GateRule
 from domain.identity import content_id
+from domain.names import TASK_NAME_PATTERN
 from domain.optimization import OptimizerSpec, proposal_model, stages_of
 from domain.prompt import MODEL_PATTERN, Demonstration, PromptParameters, PromptStep, PromptVersion
 from domain.schedule import ScheduleSpec
-
-TASK_NAME_PATTERN = r"^[a-z][a-z0-9_]{0,99}$"
 
 
 class _Part(BaseModel):
@@ -117,6 +117,10 @@ class DriftSpec(_Part):
     min_shift: float = Field(
         default=0.1, ge=0, lt=1, description="Smallest shift of the inputs worth telling (total variation, 0 to 1)."
     )
+    contents: bool = Field(
+        default=True,
+        description="Compare also the words of what batches ask with the dataset's, and their labels with the first.",
+    )
     cooldown_days: float = Field(
         default=7.0, ge=0, description="After a request for this task none follows for so long."
     )
@@ -143,6 +147,9 @@ class Task(_Part):
     )
 
     schedule: ScheduleSpec | None = Field(default=None, description="What starts by the clock.")
+    experiment: DeclaredExperiment | None = Field(
+        default=None, description="The live A/B test that schedule.start_experiment begins anew each time."
+    )
     drift: DriftSpec = DriftSpec()
 
     @property
@@ -178,6 +185,8 @@ class Task(_Part):
             raise ValueError("drift.then is optimize, but the task names no optimizer")
         if self.schedule is not None and self.schedule.optimize is not None and self.optimizer is None:
             raise ValueError("schedule.optimize is set, but the task names no optimizer")
+        if self.schedule is not None and self.schedule.start_experiment is not None and self.experiment is None:
+            raise ValueError("schedule.start_experiment is set, but the task declares no experiment")
         if isinstance(self.dataset.output, tuple) and contract.kind != "json":
             raise ValueError("dataset.output lists several columns, so the last step's output must be of kind json")
         return self

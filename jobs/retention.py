@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from pydantic import Field
 
-from resources.database.repositories import alerts, retention
+from resources.database.repositories import alert_deliveries, alerts, retention
 from resources.database_resource import DatabaseResource
 
 ALERTS_KEPT = timedelta(days=400)
@@ -41,6 +41,7 @@ def drop_old(context: dg.OpExecutionContext, config: RetentionConfig, database: 
                     answers += retention.drop_journal(session, run_id)
         with opened.session() as session:
             told = alerts.forget(session, now - ALERTS_KEPT)
+            alert_deliveries.forget(session, now - ALERTS_KEPT)
     dropped = _drop_runs(context.instance, now, config.dagster_runs_keep_days)
     context.add_output_metadata({"journal_answers": answers, "alerts": told, "dagster_runs": dropped})
 

@@ -15,6 +15,7 @@ from assets.batch_inference.batch_predictions import batch_predictions
 from assets.compression.compression import compression
 from assets.costs.budgets import budgets
 from assets.costs.call_log import call_log
+from assets.costs.dashboard import dashboard
 from assets.costs.evaluation_history import evaluation_history
 from assets.costs.production_history import production_history
 from assets.costs.reconciliation import ledger_equals_marts
@@ -93,6 +94,7 @@ def build_definitions(environment: Environment) -> dg.Definitions:
             production_history,
             budgets,
             build_dbt_metrics(metrics),
+            dashboard,
         ],
         asset_checks=[ledger_equals_marts],
         jobs=[

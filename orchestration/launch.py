@@ -50,7 +50,7 @@ def run_assets(
     """
     started = time.monotonic()
     log = environment.home / LOG_FILE
-    with _logged(None if verbose else log), open_instance(environment) as instance:
+    with logged(None if verbose else log), open_instance(environment) as instance:
         job = _job(environment, selection)
         close_abandoned_runs(instance)
         instance.add_dynamic_partitions(str(tasks_partitions.name), [task])
@@ -62,7 +62,7 @@ def run_assets(
             raise_on_error=False,
         )
         if not result.success:
-            raise _failure(result, log)
+            raise failure_of(result, log)
         return _report(result, job.name, time.monotonic() - started)
 
 
@@ -79,7 +79,8 @@ def _job(environment: Environment, selection: Sequence[str]) -> dg.JobDefinition
 
 
 @contextmanager
-def _logged(log: Path | None) -> Iterator[None]:
+def logged(log: Path | None) -> Iterator[None]:
+    """Send what Dagster and others print to `log`; None prints it."""
     if log is None:
         yield
         return
@@ -107,7 +108,7 @@ def _plain(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if isinstance(value, str | int | float | bool)}
 
 
-def _failure(result: dg.ExecuteInProcessResult, log: Path) -> RunFailedError:
+def failure_of(result: dg.ExecuteInProcessResult, log: Path) -> RunFailedError:
     """The first step's failure, with the parts that the asset's own error named."""
     for event in result.all_events:
         if event.event_type != dg.DagsterEventType.STEP_FAILURE:

@@ -17,5 +17,10 @@ def build_resources(environment: Environment, metrics: PreparedProject) -> dict[
     return {
         **build_task_resources(environment),
         "dbt": dbt_cli_resource(metrics),
-        "metrics": MetricsResource(duckdb_path=str(environment.home.resolve() / "metrics.duckdb")),
+        "metrics": metrics_resource(environment),
     }
+
+
+def metrics_resource(environment: Environment) -> MetricsResource:
+    """The marts of the home folder."""
+    return MetricsResource(duckdb_path=str(environment.home.resolve() / "metrics.duckdb"))

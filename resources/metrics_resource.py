@@ -11,12 +11,14 @@ from dagster_dbt import DbtCliResource
 from pydantic import Field
 from upath import UPath
 
-from domain.errors import NotFoundError
+from domain.errors import DatabaseUnavailableError, NotFoundError
 from resources.metrics.dbt_project import PROJECT_FOLDER, PreparedProject
 from resources.storage.location import is_local
 
 if TYPE_CHECKING:
     import duckdb
+
+_BUILD = "Run `promptory dashboard`, or materialize the assets of group metrics."
 
 
 class MetricsResource(dg.ConfigurableResource):
@@ -29,17 +31,30 @@ class MetricsResource(dg.ConfigurableResource):
         """The marts, read-only. Keep it short: dbt waits for readers to go.
 
         Raises:
-            NotFoundError: the metrics were never built.
-            duckdb.IOException: dbt is building them right now.
+            NotFoundError: the metrics were never built, or not the table that is asked for.
+            duckdb.IOException: the file cannot be read.
+            DatabaseUnavailableError: dbt is building them right now.
         """
         import duckdb
 
         if not Path(self.duckdb_path).is_file():
-            raise NotFoundError(
-                "The metrics were never built.", file=self.duckdb_path, mend="Materialize the assets of group metrics."
-            )
-        with duckdb.connect(self.duckdb_path, read_only=True) as connection:
-            yield connection
+            raise NotFoundError("The metrics were never built.", file=self.duckdb_path, mend=_BUILD)
+        try:
+            connection = duckdb.connect(self.duckdb_path, read_only=True)
+        except duckdb.IOException as error:
+            # DuckDB has one class for all that a file can do wrong.
+            if "lock" not in str(error):
+                raise
+            raise DatabaseUnavailableError(
+                "The metrics are being built right now.", file=self.duckdb_path, mend="Try again in a minute."
+            ) from None
+        with connection:
+            try:
+                yield connection
+            except duckdb.CatalogException as error:
+                raise NotFoundError(
+                    f"The metrics were not built to the end ({error}).", file=self.duckdb_path, mend=_BUILD
+                ) from None
 
     def refresh_arguments(self, fingerprint: str) -> list[str]:
         """Build everything anew where the file was made by other models than these: columns may differ."""

@@ -1,5 +1,6 @@
 """Sensor: new files in the batch folders, and batches that may go on."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -13,7 +14,12 @@ from resources.database.repositories import tasks
 from resources.database_resource import DatabaseResource
 
 INTERVAL_S = 30
-AGAIN_AFTER_S = 900
+AGAIN_AFTER_S = 600.0
+"""Dagster starts runs that died again by itself, a few times, within minutes. After that they are asked for anew, after
+pauses that double up to `AGAIN_AT_LATEST_S`."""
+AGAIN_AT_LATEST_S = 86_400.0
+
+WORK_TAG = "promptory/batch_work"
 PARTITION_TAG = "dagster/partition"
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -38,45 +44,64 @@ def batch_files(
     context: dg.SensorEvaluationContext, catalog: CatalogResource, database: DatabaseResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Request one run for every task that has batch work and no run at it."""
-    now = datetime.now(UTC)
     with database.connect() as opened:
         with opened.session(read_only=True) as session:
             known = [record.name for record in tasks.list_tasks(session)]
+        now = datetime.now(UTC)
         due = due_tasks(opened, catalog.batch_root(), known, now)
     busy = tasks_with_a_run(context.instance) if due else set()
     wanted = [one for one in due if one.task not in busy]
     missing = [one.task for one in wanted if not context.instance.has_dynamic_partition("tasks", one.task)]
     return dg.SensorResult(
-        run_requests=[request_for(one, last_failure(context.instance, one.task, now)) for one in wanted],
+        run_requests=requests_for(context.instance, wanted, now),
         dynamic_partitions_requests=[tasks_partitions.build_add_request(missing)] if missing else [],
         cursor=context.cursor,
         skip_reason=None if wanted else f"{len(known)} tasks, {len(due)} with work, {len(due)} of them have a run.",
     )
 
 
-def request_for(due: DueTask, after: str | None = None) -> dg.RunRequest:
-    """One run of the task; the same as long as the same is to be done and no run `after` which it is to be tried again.
+def requests_for(instance: dg.DagsterInstance, wanted: Sequence[DueTask], now: datetime) -> list[dg.RunRequest]:
+    """One run for each task; the same as long as the same is to be done and no run for it failed a while ago.
 
     Dagster starts no second run for a request it has met.
     """
-    return dg.RunRequest(
-        run_key=f"{due.task}:{due.key}" + (f":{after}" if after else ""),
-        partition_key=due.task,
-        tags={"promptory/batch_files": str(due.files), "promptory/open_batches": str(due.batches)},
-    )
+    failures = _failures(instance, wanted, now)
+    return [
+        dg.RunRequest(
+            run_key=f"{key}:{failures[key]}" if key in failures else key,
+            partition_key=due.task,
+            tags={
+                WORK_TAG: due.key,
+                "promptory/batch_files": str(due.files),
+                "promptory/open_batches": str(due.batches),
+            },
+        )
+        for due in wanted
+        for key in [f"{due.task}:{due.key}"]
+    ]
 
 
-def last_failure(instance: dg.DagsterInstance, task: str, now: datetime) -> str | None:
-    """The id of the task's last run, where it failed a while ago and not for what only a person can mend.
+def _failures(instance: dg.DagsterInstance, wanted: Sequence[DueTask], now: datetime) -> dict[str, int]:
+    """By run key: how many runs for exactly that failed, the last of them a while ago; none that a person must mend.
 
-    A store or server that was away for longer than Dagster's own retries take may be there again.
+    A run that has begun leaves other work behind (a file that is taken in, another claim), and is no longer found. A
+    store or server that was away for longer than Dagster's own retries take may be there again.
     """
-    of_task = dg.RunsFilter(job_name=predict_batches.name, tags={PARTITION_TAG: task})
-    for record in instance.get_run_records(of_task, limit=1):
-        run = record.dagster_run
-        if run.status is dg.DagsterRunStatus.FAILURE and PERMANENT_FAILURE_TAG not in run.tags:
-            return run.run_id if now.timestamp() - (record.end_time or 0) >= AGAIN_AFTER_S else None
-    return None
+    if not wanted:
+        return {}
+    failed = dg.RunsFilter(tags={WORK_TAG: [due.key for due in wanted]}, statuses=[dg.DagsterRunStatus.FAILURE])
+    ends: dict[str, list[float]] = {}
+    for record in instance.get_run_records(failed):
+        tags = record.dagster_run.tags
+        if PERMANENT_FAILURE_TAG not in tags:
+            key = f"{tags[PARTITION_TAG]}:{tags[WORK_TAG]}"
+            ends.setdefault(key, []).append(record.end_time or now.timestamp())
+    return {key: len(times) for key, times in ends.items() if now.timestamp() - max(times) >= pause_s(len(times))}
+
+
+def pause_s(failures: int) -> float:
+    """Seconds after so many failures before the same is asked for again."""
+    return min(AGAIN_AFTER_S * 2.0 ** min(failures - 1, 20), AGAIN_AT_LATEST_S)
 
 
 def tasks_with_a_run(instance: dg.DagsterInstance) -> set[str]:

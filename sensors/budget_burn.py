@@ -7,7 +7,7 @@ import dagster as dg
 
 from resources.alerts.alert import Alert
 from resources.alerts.budgets import budget_notices
-from resources.alerts.delivery import tell
+from resources.alerts.delivery import deliver, tell
 from resources.alerts.sinks import Sink
 from resources.alerts_resource import AlertsResource
 from resources.database.session import Database
@@ -47,7 +47,7 @@ def budget_burn_alerts(*, configured: bool) -> dg.SensorDefinition:
 def tell_budgets(
     database: Database, sinks: Sequence[Sink], lines: Sequence[BudgetLine], now: datetime, zone: tzinfo
 ) -> int:
-    """Tell what has not been told yet; how much there is to tell in all. What a hook refuses is tried again."""
+    """Tell what has not been told yet; how much there is to tell in all. What a hook does not take is tried again."""
     notices = list(budget_notices(lines, now.timestamp(), zone))
     for notice in notices:
 
@@ -55,4 +55,5 @@ def tell_budgets(
             return alert
 
         tell(database, sinks, "budget", notice.keys, message, now)
+    deliver(database, sinks, now)
     return len(notices)

@@ -13,7 +13,7 @@ from resources.database.session import Database
 from resources.database_resource import DatabaseResource
 from resources.llm.endpoints import Endpoints
 from resources.llm_resource import LLMResource
-from sensors.batch_files import last_failure, request_for, tasks_with_a_run
+from sensors.batch_files import requests_for, tasks_with_a_run
 
 INTERVAL_S = 30
 
@@ -42,7 +42,7 @@ def provider_batches(
     wanted = [one for one in due if one.task not in busy]
     told = f"{polled.looked_at} jobs looked at, {polled.ended} have ended."
     return dg.SensorResult(
-        run_requests=[request_for(one, last_failure(context.instance, one.task, now)) for one in wanted],
+        run_requests=requests_for(context.instance, wanted, now),
         cursor=context.cursor,
         skip_reason=None if wanted else told,
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from resources.alerts.alert import Alert
-from resources.alerts.delivery import tell
+from resources.alerts.delivery import deliver, tell
 from resources.alerts.run_failures import SINGLY, FailedRun, burst, one_failure
 from resources.alerts_resource import AlertsResource
 from resources.database.session import Database
@@ -46,7 +46,7 @@ def run_failure_alerts(*, configured: bool) -> dg.SensorDefinition:
 def tick(
     context: dg.SensorEvaluationContext, alerts: AlertsResource, database: Database, now: datetime
 ) -> dg.SensorResult | dg.SkipReason:
-    """One look at the runs that failed since the cursor; it stays where it is until all hooks have taken them."""
+    """One look at the runs that failed since the cursor; what is to be told of them is written down, then sent."""
     if not alerts.sinks():
         return dg.SkipReason("No alert hook is configured; see PROMPTORY_ALERT_LOG, …_WEBHOOK_URL and …_SLACK_URL.")
     # What failed before the sensor was first turned on is no news.
@@ -63,8 +63,9 @@ def tick(
         for one in records
         if one.dagster_run.tags.get(WILL_RETRY) != "true" and (one.end_time or kept["began"]) >= kept["began"]
     ]
-    if _tell_all(context.instance, alerts, database, failed, now):
-        kept["since"] = (_updated(records[-1]) if len(records) == MOST_AT_ONCE else now).isoformat()
+    _tell_all(context.instance, alerts, database, failed, now)
+    deliver(database, alerts.sinks(), now)
+    kept["since"] = (_updated(records[-1]) if len(records) == MOST_AT_ONCE else now).isoformat()
     return dg.SensorResult(cursor=json.dumps(kept), skip_reason=f"{len(failed)} failed runs looked at.")
 
 
@@ -74,8 +75,7 @@ def _tell_all(
     database: Database,
     records: Sequence[dg.RunRecord],
     now: datetime,
-) -> bool:
-    """Whether every hook has been told of every run."""
+) -> None:
     by_key = {f"run:{one.dagster_run.run_id}": one for one in records}
 
     def message(keys: set[str]) -> Alert:
@@ -85,8 +85,8 @@ def _tell_all(
 
     sinks = alerts.sinks()
     groups = [[key] for key in by_key] if len(by_key) <= SINGLY else [list(by_key)]
-    arrived = [tell(database, sinks, "run_failure", group, message, now) for group in groups]
-    return all(arrived)
+    for group in groups:
+        tell(database, sinks, "run_failure", group, message, now)
 
 
 def _failed(instance: dg.DagsterInstance, record: dg.RunRecord, *, explained: bool) -> FailedRun:

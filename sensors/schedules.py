@@ -38,11 +38,11 @@ def hourly_metrics(
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Request the days that changed, in as few runs as make sense."""
     with database.connect() as opened:
-        changed = _changed_days(opened)
+        changed = days_to_collect(opened)
     if not changed:
         return dg.SkipReason("The ledger has not changed since it was last copied.")
     hour = f"{context.scheduled_execution_time.astimezone(UTC):%Y-%m-%dT%H}"
-    return [_request(f"{hour}:{first}:{last}", first, last, changed_only=True) for first, last in _spans(changed)]
+    return collection_requests(changed, hour)
 
 
 @dg.schedule(
@@ -59,13 +59,23 @@ def daily_metrics(context: dg.ScheduleEvaluationContext, database: DatabaseResou
     """Request the day that has just ended, and what changed earlier."""
     ended = context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)
     with database.connect() as opened:
-        changed = [day for day in _changed_days(opened) if day < ended]
+        changed = [day for day in days_to_collect(opened) if day < ended]
     *earlier, (first, last) = _spans([*changed, ended])
     requests = [_request(f"{ended}:{start}:{end}", start, end, changed_only=True) for start, end in earlier]
     return [*requests, _request(ended.isoformat(), first, last, changed_only=first != last)]
 
 
-def _changed_days(database: Database) -> list[date]:
+def collection_requests(changed: Sequence[date], moment: str) -> list[dg.RunRequest]:
+    """Runs of `collect_metrics` that copy the `changed` days (ascending, at least one); `moment` makes their keys."""
+    return [_request(f"{moment}:{first}:{last}", first, last, changed_only=True) for first, last in _spans(changed)]
+
+
+def days_to_collect(database: Database) -> list[date]:
+    """UTC days to which the ledger has added something since they were copied, oldest first.
+
+    Raises:
+        DatabaseUnavailableError, SchemaVersionError: the database cannot be read.
+    """
     with database.session(read_only=True) as session:
         changed = ledger_days.changed_days(session)
     return [day for day in changed if day >= date.fromisoformat(CALL_LOG_START)]

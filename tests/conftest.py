@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from servers.fixtures import openai_server
+from servers.fixtures import openai_server, upgraded_file
 from servers.gcs_server import gcs_root
 from servers.postgres import _upgraded_name, postgres_server, postgres_url, upgraded_postgres_url
 from servers.s3_server import s3_root, s3_server
@@ -18,6 +18,7 @@ __all__ = [
     "redis_url",
     "s3_root",
     "s3_server",
+    "upgraded_file",
     "upgraded_postgres_url",
     "valkey_server",
 ]

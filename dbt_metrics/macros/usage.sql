@@ -26,5 +26,6 @@
         when 'judge' then 'evaluation'
         when 'check' then 'production_score'
         when 'batch' then 'batch_predictions'
+        when 'provider_batch' then 'batch_predictions'
     end
 {%- endmacro %}

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from domain.errors import InputError
+
+MOST_ROWS_IN_CACHE = 1_000
+"""Rows of the largest batch whose answers go into the response cache where nothing is said: a tenth of what the cache
+holds where nothing is said. A larger one would drive out what serving and evaluation find there."""
+
+CacheUse = Literal["on", "read", "off"]
+
+
+def _word(value: Any) -> Any:
+    """YAML takes a bare `on` or `off` for a truth value."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
 class BatchOptions(BaseModel):
@@ -27,6 +40,12 @@ class BatchOptions(BaseModel):
     )
     poll_s: float = Field(
         default=300.0, ge=1, le=86_400, description="With `how: provider`: seconds between two looks at its job."
+    )
+    cache: Annotated[CacheUse | None, BeforeValidator(_word)] = Field(
+        default=None,
+        description="Use of the response cache by rows asked directly: `on` looks answers up and stores them, `read` "
+        "looks them up only, `off` passes it by. Not said: `on` for up to 1,000 rows, else `read`. Where a large file "
+        "repeats its rows, `on` may save more than it drives out.",
     )
     concurrency: int = Field(default=64, ge=1, le=4096, description="Rows being answered at once.")
     chunk_rows: int | None = Field(
@@ -63,9 +82,28 @@ class BatchOptions(BaseModel):
         """At most."""
         return self.chunk_rows or (1_000 if self.how == "direct" else 10_000)
 
+    def cache_use(self, rows: int) -> CacheUse:
+        """How the calls of a batch of so many rows use the response cache."""
+        return self.cache or ("on" if rows <= MOST_ROWS_IN_CACHE else "read")
+
     def retries_invalid(self, temperature: float) -> bool:
         """Whether answers that broke their contract are asked for again."""
         return temperature > 0 if self.retry_invalid is None else self.retry_invalid
+
+
+def check_handing_over(how: str, steps: int) -> None:
+    """Return only if a prompt of so many steps can be asked in that way.
+
+    Raises:
+        InputError: it has several, each of which needs the answer of the one before, which a provider's job cannot wait
+            for.
+    """
+    if how == "provider" and steps > 1:
+        raise InputError(
+            f"a prompt of {steps} steps cannot be handed to a batch API: each step needs the answer of the one before",
+            field="batch.how",
+            mend="ask row by row: `how: direct`.",
+        )
 
 
 class BatchQuery(BaseModel):

@@ -15,6 +15,9 @@ GRACE_S = 60.0
 """A request to create a job may still be under way this long after whoever sent it died. Before that, that the provider
 lists no such job says nothing."""
 
+PROVIDER_BATCH_PURPOSE = "provider_batch"
+"""The purpose of calls that a job made. Their latency is the job's, which may be hours: percentiles leave them out."""
+
 MOST_JOBS_PER_CHUNK = 3
 """After so many jobs of one round, what is left of a chunk is asked directly: some provider never answers some row."""
 

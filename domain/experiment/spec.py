@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from domain.errors import InputError
 from domain.experiment.allocation import BUCKETS, bucket_quotas
 from domain.identity import content_id
-from domain.task import TASK_NAME_PATTERN
+from domain.names import TASK_NAME_PATTERN
 
 EXPERIMENT_NAME_PATTERN = TASK_NAME_PATTERN
 SMALLEST_SHARE = 0.01
@@ -75,12 +75,10 @@ class Guardrails(_Part):
     max_latency_ratio: float | None = Field(default=None, gt=0, le=1000, description="Same, of the latency.")
 
 
-class Experiment(_Part):
-    """One experiment file."""
+class ExperimentDesign(_Part):
+    """What is compared, by what, and how it ends: an experiment without its name and task."""
 
-    name: str = Field(pattern=EXPERIMENT_NAME_PATTERN, description="The partition key and the id of the budget scope.")
     description: str = ""
-    task: str = Field(pattern=TASK_NAME_PATTERN)
     variants: tuple[Variant, ...] = Field(min_length=2, max_length=20, description="The first one is the control.")
     layer: LayerRange = LayerRange()
     metric: Metric = Metric()
@@ -101,6 +99,29 @@ class Experiment(_Part):
         default="manual", description="`automatic` moves the alias production to the winner."
     )
 
+    def weights(self) -> dict[str, int]:
+        """By variant, in order."""
+        return {variant.name: variant.weight for variant in self.variants}
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        names = [variant.name for variant in self.variants]
+        if len(set(names)) != len(names):
+            raise ValueError("two variants have the same name")
+        smallest = min(bucket_quotas(self.weights()).values()) / BUCKETS
+        if smallest < SMALLEST_SHARE:
+            raise ValueError(f"a variant would get less than {SMALLEST_SHARE:.0%} of the units; raise its weight")
+        if self.max_units is not None and self.max_units < self.min_units * len(names):
+            raise ValueError("max_units is below min_units for every variant together")
+        return self
+
+
+class Experiment(ExperimentDesign):
+    """One experiment file."""
+
+    name: str = Field(pattern=EXPERIMENT_NAME_PATTERN, description="The partition key and the id of the budget scope.")
+    task: str = Field(pattern=TASK_NAME_PATTERN)
+
     @property
     def spec_id(self) -> str:
         """SHA-256 of the whole specification."""
@@ -120,10 +141,6 @@ class Experiment(_Part):
     def scope(self) -> str:
         """The budget scope of its calls."""
         return f"experiment:{self.name}"
-
-    def weights(self) -> dict[str, int]:
-        """By variant, in order."""
-        return {variant.name: variant.weight for variant in self.variants}
 
     def variant(self, name: str) -> Variant | None:
         """The variant of that name."""
@@ -162,15 +179,3 @@ class Experiment(_Part):
                     field="variants",
                     mend="choose weights that are more even, or start a new experiment.",
                 )
-
-    @model_validator(mode="after")
-    def _parts_fit(self) -> Self:
-        names = [variant.name for variant in self.variants]
-        if len(set(names)) != len(names):
-            raise ValueError("two variants have the same name")
-        smallest = min(bucket_quotas(self.weights()).values()) / BUCKETS
-        if smallest < SMALLEST_SHARE:
-            raise ValueError(f"a variant would get less than {SMALLEST_SHARE:.0%} of the units; raise its weight")
-        if self.max_units is not None and self.max_units < self.min_units * len(names):
-            raise ValueError("max_units is below min_units for every variant together")
-        return self

@@ -8,7 +8,7 @@ shift that nobody cares about is significant.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,33 @@ def compare_amounts(reference: Sequence[float], current: Sequence[float], classe
         [np.bincount(np.searchsorted(edges, one, side="left"), minlength=edges.size + 1) for one in (before, now)]
     )
     return _compare(counts, float(before.mean()), float(now.mean()))
+
+
+def compare_classes(reference: Mapping[str, int], current: Mapping[str, int]) -> Shift:
+    """Compare how often two samples show each class, such as each label among answers; means are 0.
+
+    Classes too rare to be compared by themselves count as one. Which these are is chosen by both samples together, so
+    that exchanging them changes nothing.
+
+    Raises:
+        InputError: a sample is empty.
+    """
+    import numpy as np
+
+    names = sorted({*reference, *current})
+    counts = np.array([[one.get(name, 0) for name in names] for one in (reference, current)], np.int64)
+    sizes = counts.sum(axis=1)
+    if not sizes.all():
+        raise InputError("there is no row to look at", field="rows", mend="compare at least one row.")
+    least = counts.sum(axis=0) * (sizes.min() / sizes.sum())
+    rare = least < LEAST_EXPECTED
+    if rare.any():
+        # A heap that is still too small takes the rarest of the others in.
+        order = np.argsort(least, kind="stable")
+        heap = max(int(rare.sum()), int(np.searchsorted(np.cumsum(least[order]), LEAST_EXPECTED)) + 1)
+        rare[order[:heap]] = True
+        counts = np.column_stack([counts[:, ~rare], counts[:, rare].sum(axis=1)])
+    return _compare(counts, 0.0, 0.0)
 
 
 def _compare(counts: NDArray[np.int64], reference_mean: float, current_mean: float) -> Shift:

@@ -16,6 +16,7 @@ from orchestration.cli.commands import (
     call,
     compress,
     cost,
+    dashboard,
     database,
     demo,
     experiment,
@@ -24,6 +25,7 @@ from orchestration.cli.commands import (
     price,
     prompt,
     run,
+    schedules,
     task,
     trace,
 )
@@ -61,9 +63,11 @@ run.add_to(app)
 call.add_to(app)
 compress.add_to(app)
 cost.add_to(app)
+dashboard.add_to(app)
 price.add_to(app)
 health.add_to(app)
 load.add_to(app)
+schedules.add_to(app)
 app.add_typer(task.app, name="task")
 app.add_typer(prompt.app, name="prompt")
 app.add_typer(trace.app, name="trace")

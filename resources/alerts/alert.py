@@ -42,6 +42,23 @@ class Alert:
             "at": self.at.isoformat(),
         }
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Alert:
+        """The alert of `as_json`.
+
+        Raises:
+            KeyError, ValueError: it is none.
+        """
+        return cls(
+            kind=value["kind"],
+            severity=value["severity"],
+            title=value["title"],
+            at=datetime.fromisoformat(value["at"]),
+            lines=tuple(value["lines"]),
+            facts=value["facts"],
+            link=value["link"],
+        )
+
     def as_slack(self) -> dict[str, Any]:
         """For an incoming webhook of Slack, and of Mattermost, Rocket.Chat and others that take the same JSON.
 

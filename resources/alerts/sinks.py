@@ -11,15 +11,12 @@ from resources.alerts.alert import Alert
 _log = logging.getLogger("promptory.alerts")
 
 TIMEOUT_S = 10.0
+IDEMPOTENCY_HEADER = "Idempotency-Key"
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 class NotDeliveredError(Exception):
-    """An alert did not arrive, for certain: it may be sent again."""
-
-
-class DeliveryUnknownError(Exception):
-    """Nobody can say whether an alert arrived: it is not sent again."""
+    """An alert did not arrive, or nobody can say whether it did: it is sent again."""
 
 
 class Sink(Protocol):
@@ -30,12 +27,11 @@ class Sink(Protocol):
         """What its deliveries are remembered by."""
         ...
 
-    def send(self, alert: Alert) -> None:
-        """Deliver.
+    def send(self, alert: Alert, key: str) -> None:
+        """Deliver; `key` is the same at every try.
 
         Raises:
-            NotDeliveredError: it was refused, or nobody was there.
-            DeliveryUnknownError: it was sent and not answered.
+            NotDeliveredError: it was refused, nobody was there, or nobody answered.
         """
         ...
 
@@ -46,8 +42,9 @@ class LogSink:
 
     name: str = "log"
 
-    def send(self, alert: Alert) -> None:
+    def send(self, alert: Alert, key: str) -> None:
         """Write one record."""
+        del key
         _log.log(_LEVELS[alert.severity], "%s%s", alert.title, "".join(f"\n  {line}" for line in alert.lines))
 
 
@@ -64,33 +61,18 @@ class WebhookSink:
         """The form: one URL of each is configured."""
         return "webhook" if self.form == "json" else "slack"
 
-    def send(self, alert: Alert) -> None:
+    def send(self, alert: Alert, key: str) -> None:
         """POST it; only 2xx counts, redirects are not followed."""
         import requests
 
-        body = alert.as_json() if self.form == "json" else alert.as_slack()
+        body = {"id": key, **alert.as_json()} if self.form == "json" else alert.as_slack()
+        headers = {IDEMPOTENCY_HEADER: key}
         try:
-            answer = requests.post(self.url, json=body, timeout=self.timeout_s, allow_redirects=False)
-        except (requests.ConnectTimeout, requests.exceptions.InvalidURL, requests.exceptions.MissingSchema):
-            raise NotDeliveredError(f"{self.name}: nobody answers there") from None
+            answer = requests.post(self.url, json=body, headers=headers, timeout=self.timeout_s, allow_redirects=False)
         except requests.ReadTimeout:
-            raise DeliveryUnknownError(f"{self.name}: sent, and not answered in {self.timeout_s:.0f} s") from None
-        except requests.ConnectionError as error:
-            # requests says the same of a refused connection and of one that broke off after the request was sent.
-            if _was_refused(error):
-                raise NotDeliveredError(f"{self.name}: the connection was refused") from None
-            raise DeliveryUnknownError(f"{self.name}: the connection broke off") from None
+            raise NotDeliveredError(f"{self.name}: sent, and not answered in {self.timeout_s:.0f} s") from None
         except requests.RequestException as error:
+            # Its text holds the URL.
             raise NotDeliveredError(f"{self.name}: {type(error).__name__}") from None
         if not 200 <= answer.status_code < 300:
             raise NotDeliveredError(f"{self.name}: HTTP {answer.status_code}")
-
-
-def _was_refused(error: BaseException) -> bool:
-    seen: BaseException | None = error
-    while seen is not None:
-        reason = getattr(seen.args[0], "reason", None) if seen.args else None
-        if isinstance(reason, Exception) and type(reason).__name__ in ("NewConnectionError", "NameResolutionError"):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False

@@ -91,6 +91,7 @@ class DirectAnswerer:
             batch_id=batch.id,
             run_id=self._run_id,
             prompt_family=batch.task,
+            cache=options.cache_use(batch.rows),
         )
         # The first asking is the request that serving sends. Only a further draw may differ from what a cache holds.
         sample = work.chunk.round or None
@@ -203,9 +204,9 @@ class _RowCalls:
         self._calls: dict[tuple[str, str], list[tuple[str, int]]] = {}
 
     def on_event(self, event: Event) -> None:
-        """Remember a finished call of a batch's row."""
-        if isinstance(event, CallFinished) and event.context.batch_id is not None:
-            key = (event.context.batch_id, event.context.row_id or "")
+        """Remember a finished call of a batch's row, but for those of jobs, which are collected otherwise."""
+        if isinstance(event, CallFinished) and event.context.purpose == BATCH_PURPOSE:
+            key = (event.context.batch_id or "", event.context.row_id or "")
             self._calls.setdefault(key, []).append((event.call_id, event.cost_nano_usd))
 
     def take(self, batch_id: str, row_id: str) -> tuple[tuple[str, ...], int]:

@@ -12,18 +12,19 @@ from pathlib import Path
 from upath import UPath
 
 from domain.batch.identity import batch_id
-from domain.batch.options import BatchOptions
+from domain.batch.options import BatchOptions, check_handing_over
 from domain.batch.rows import InputRow, make_input_row
 from domain.batch.states import BatchState
-from domain.errors import InputError
+from domain.errors import ConfigurationError, InputError
 from domain.task import Task
 from resources.batch_inference.snapshot import NAME, SnapshotFacts, write_snapshot
 from resources.batch_inference.sources import FileSource, RowSource
-from resources.database.repositories import batch_chunks, batch_files, batches
+from resources.database.repositories import aliases, batch_chunks, batch_files, batches, prompt_versions
 from resources.database.repositories.batch_chunks import ChunkRecord
 from resources.database.repositories.batch_files import BatchFileRecord
 from resources.database.repositories.batches import BatchRecord
 from resources.database.session import Database
+from resources.evaluation.promote import PRODUCTION
 from resources.storage.atomic import write_atomically
 
 
@@ -67,16 +68,32 @@ class Intake:
 
         Raises:
             InputError: the source cannot be read, holds no row, or more than `max_rejected` of its rows cannot be used.
-            ConfigurationError: a query's variable is not set.
+            ConfigurationError: a query's variable is not set, or the prompt cannot be handed to a batch API.
             OSError: the storage root cannot be written.
         """
         wish = wish or Wish()
+        if wish.options.how == "provider":
+            self._check_handing_over(task, wish)
         with tempfile.TemporaryDirectory(prefix="promptory-batch-") as folder:
             local = Path(folder) / NAME
             with local.open("wb") as stream:
                 facts = write_snapshot(_rows(task, source, wish.options.key), wish.options.rows_per_chunk, stream)
             _check(facts, source, wish.options.max_rejected)
             return self._record(task, source, now, wish, facts, local)
+
+    def _check_handing_over(self, task: Task, wish: Wish) -> None:
+        """Better told now than when the batch is run; no fault of the rows', so they are not refused."""
+        with self._database.session(read_only=True) as session:
+            current = aliases.find(session, task.name, PRODUCTION)
+            version_id = wish.prompt_version_id or (current.prompt_version_id if current else None)
+            prompt = prompt_versions.find(session, task.name, version_id) if version_id else None
+        version = prompt.prompt if prompt else task.prompt.version()
+        try:
+            check_handing_over(wish.options.how, len(version.steps))
+        except InputError as error:
+            raise ConfigurationError(
+                f"Task {task.name!r}: {error.problem}.", field=error.field, mend=error.mend
+            ) from error
 
     def _record(
         self, task: Task, source: RowSource, now: datetime, wish: Wish, facts: SnapshotFacts, local: Path

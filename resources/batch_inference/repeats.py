@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from math import ceil
+from typing import TYPE_CHECKING, Any
 
 from upath import UPath
 
@@ -11,6 +13,14 @@ from resources.batch_inference.results import read_part
 from resources.database.repositories import batch_calls, batch_chunks
 from resources.database.repositories.batches import BatchRecord
 from resources.database.session import Database
+
+if TYPE_CHECKING:
+    from resources.llm.client import LLMClient
+
+
+LOOK_AGAIN_S = 0.5
+LEASES_WAITED = 3
+"""A worker that lives, stood still and lost its batch may have attempts open for longer; its calls are named later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,19 @@ class Repeat:
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
         return {"row": self.row, "call_id": self.call_id, "status": self.status, "cost_nano_usd": self.cost_nano_usd}
+
+
+async def let_the_lost_be_booked(llm: LLMClient, batch_id: str, sleep: Callable[[float], Awaitable[None]]) -> None:
+    """Return once the ledger has what dead workers of the batch left open, so that `find_repeats` can name it.
+
+    Raises:
+        StateUnavailableError, DatabaseUnavailableError: as `LLMClient.flush`.
+    """
+    for _ in range(ceil(LEASES_WAITED * llm.lease_s / LOOK_AGAIN_S)):
+        if not await llm.attempts_elsewhere(batch_id):
+            break
+        await sleep(LOOK_AGAIN_S)
+    await llm.flush()
 
 
 def find_repeats(database: Database, root: UPath, batch: BatchRecord) -> list[Repeat]:

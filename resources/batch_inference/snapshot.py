@@ -82,6 +82,19 @@ class Snapshot:
         ]
 
 
+def read_inputs(folder: UPath, chunk: int) -> list[tuple[str, str | None]]:
+    """Of every row of one chunk: its inputs, as JSON text, and why it cannot be used, if it cannot.
+
+    Raises:
+        FileNotFoundError: the file is gone.
+    """
+    import pyarrow.parquet as pq
+
+    with (folder / NAME).open("rb") as stream, pq.ParquetFile(stream) as file:
+        table = file.read_row_group(chunk, columns=["inputs", "problem"])
+    return list(zip(*(table.column(name).to_pylist() for name in ("inputs", "problem")), strict=True))
+
+
 def _chunks(rows: Iterable[InputRow], chunk_rows: int) -> Iterator[list[tuple[InputRow, bytes]]]:
     chunk: list[tuple[InputRow, bytes]] = []
     size = 0

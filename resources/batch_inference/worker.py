@@ -26,6 +26,7 @@ from resources.batch_inference.marks import WorkerMark
 from resources.batch_inference.progress import Counting, ProgressListener
 from resources.batch_inference.provider_batches.answerer import ProviderAnswerer
 from resources.batch_inference.provider_batches.desk import JobDesk
+from resources.batch_inference.repeats import let_the_lost_be_booked
 from resources.batch_inference.runner import OPEN_CHUNKS, BatchRunner
 from resources.batch_inference.stopping import Stop, StopReason
 from resources.database.repositories import aliases, batch_chunks, batches, prompt_versions, provider_jobs
@@ -159,7 +160,7 @@ class BatchWorker:
         if prepared.chunks.submitted:
             return await asyncio.to_thread(self._wait, prepared.batch, active_s)
         if batch.claim > 1:
-            await self._llm.flush()  # so that the ledger can name the calls that were paid for twice
+            await let_the_lost_be_booked(self._llm, batch.id, self._time.sleep)
         return await asyncio.to_thread(
             finish_batch, self._database, self._root, prepared.batch, active_s, self._time.clock()
         )

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
+from domain.batch.options import check_handing_over
 from domain.errors import InputError
 from domain.evaluators.embedding_spec import EMBEDDINGS, EmbeddingSimilaritySpec
 from domain.evaluators.judge_spec import JudgeSpec
@@ -21,7 +22,9 @@ from domain.rendering import check_templates
 from domain.task import Task
 from resources.catalog.field_errors import first_error
 from resources.catalog.yaml_lines import Location, line_of, load_yaml
+from resources.llm.batch_api import no_batch_api
 from resources.llm.endpoint_names import Kinds, all_kinds, known_names
+from resources.llm.providers import WITH_BATCH_API
 
 NO_ENDPOINTS: Kinds = MappingProxyType({})
 HELP = "`promptory task init --help` shows every field."
@@ -54,6 +57,10 @@ def _check_parts(task: Task, kinds: Kinds) -> None:
     prompt = task.prompt.version()
     model = _by_kind(prompt.model, kinds, "prompt.model")
     check_templates(prompt, task.dataset.inputs)
+    check_handing_over(task.batch.how, len(prompt.steps))
+    if task.batch.how == "provider" and model.partition("/")[0] not in WITH_BATCH_API:
+        refused = no_batch_api(task.prompt.model)
+        raise InputError(refused.problem, field=refused.field, mend=refused.mend)
     check_evaluators(task.evaluators, prompt.steps[-1].output)
     _check_asked_models(task, kinds)
     for number, cheaper in enumerate(task.compress.models):

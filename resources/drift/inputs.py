@@ -2,7 +2,7 @@
 
 The measure is the length of the first step's request in tokens, which the ledger knows of every call; texts are kept
 nowhere. The reference is a sample of the first days after the promotion, later samples do not overlap, and all looks
-together share the α of the inputs. The test takes calls for independent; so samples are spread over all calls of at
+together share the α of the lengths. The test takes calls for independent; so samples are spread over all calls of at
 least a day, and a shift must also be large (`drift.min_shift`) to count.
 """
 
@@ -19,8 +19,8 @@ from resources.database.repositories.input_checks import InputCheck
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.database.session import Database
 
-SHARE_OF_INPUTS = 0.5
-"""Of the task's drift α; the other half is for the scores."""
+SHARE_OF_LENGTHS = 0.2
+"""Of the task's drift α; half of it is for the scores, the rest for words and answers."""
 
 BETWEEN_LOOKS = timedelta(days=1)
 MOST_READ = 50_000
@@ -69,7 +69,7 @@ def _look(
     if reference is None or latest is None:
         return InputCheck(production.task, production.id, 0, len(tokens), mean, 0.0, 1.0, 0.0, False, tokens, now)
     look = latest.look + 1
-    alpha = alpha_for_look(drift.alpha * SHARE_OF_INPUTS, look)
+    alpha = alpha_for_look(drift.alpha * SHARE_OF_LENGTHS, look)
     try:
         shift = compare_amounts(reference.sample or [], tokens)
     except InputError:  # too few rows in a class: nothing can be said, and no alarm is the careful answer

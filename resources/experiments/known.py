@@ -23,6 +23,7 @@ class Known:
         self._monotonic = monotonic
         self._started: dict[str, tuple[float, Started]] = {}
         self._tasks: dict[str, tuple[float, Task]] = {}
+        self._running: dict[str, tuple[float, tuple[Started, ...]]] = {}
         self._prompts: dict[tuple[str, str], PromptVersion] = {}
 
     def started(self, name: str) -> Started:
@@ -38,6 +39,18 @@ class Known:
         with self._database.session(read_only=True) as session:
             found = Started.of(experiments.get(session, name))
         self._started[name] = (now, found)
+        return found
+
+    def running(self, task: str) -> tuple[Started, ...]:
+        """The experiments of a task that run, by name, at most a second old."""
+        now = self._monotonic()
+        known = self._running.get(task)
+        if known is not None and now - known[0] < FRESH_S:
+            return known[1]
+        with self._database.session(read_only=True) as session:
+            records = experiments.list_experiments(session, state="running", task=task)
+        found = tuple(Started.of(record) for record in records)
+        self._running[task] = (now, found)
         return found
 
     def task(self, name: str) -> Task:

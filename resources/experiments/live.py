@@ -92,6 +92,34 @@ class LiveExperiments:
         """
         return self._assign(self._known.started(experiment), unit_id)
 
+    def experiment_of(self, task: str, unit_id: str) -> str | None:
+        """The running experiment of a task that the unit belongs to; None where production answers it.
+
+        For tasks whose schedule starts experiments, each under a name of its own. Where experiments of several layers
+        take the unit it is the first by name. Another process may have started or stopped one a second ago.
+
+        Raises:
+            InputError: the unit id cannot be used.
+        """
+        return next((one.record.name for one in self._known.running(task) if one.takes(unit_id)), None)
+
+    async def answer_task(
+        self, task: str, unit_id: str, inputs: Mapping[str, str], *, request_id: str | None = None
+    ) -> LiveAnswer:
+        """`answer` by the experiment of the task that runs, whatever its name; by production where none does.
+
+        Raises:
+            NotFoundError: there is no such task, or it has no production prompt.
+            InputError, UnansweredError, ProviderError, StateUnavailableError: as `answer`.
+        """
+        experiment = await asyncio.to_thread(self.experiment_of, task, unit_id)
+        if experiment is not None:
+            return await self.answer(experiment, unit_id, inputs, request_id=request_id)
+        known = await asyncio.to_thread(self._known.task, task)
+        prompt = await asyncio.to_thread(self._known.prompt, task, None)
+        row = _row(known, inputs, _checked_request_id(request_id))
+        return await self._ask(known, prompt, Assignment("", unit_id, None, None), row)
+
     async def answer(
         self, experiment: str, unit_id: str, inputs: Mapping[str, str], *, request_id: str | None = None
     ) -> LiveAnswer:

@@ -17,6 +17,22 @@ from resources.llm.types import Completion, Request
 _log = logging.getLogger(__name__)
 
 
+class _Flight:
+    """A call that others of this process wait for.
+
+    Attributes:
+        value: its answer, where that is stored nowhere.
+        waiting: how many wait; who leads counts, where it has to pass its answer on.
+    """
+
+    __slots__ = ("ended", "value", "waiting")
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+        self.value: bytes | None = None
+        self.waiting = 0
+
+
 class CacheLayer:
     """Answers from the store where it may; otherwise one caller leads and the others follow it."""
 
@@ -39,7 +55,7 @@ class CacheLayer:
         self._timing = timing
         self._background = background
         self._owner = owner
-        self._followed: dict[str, asyncio.Event] = {}
+        self._flights: dict[str, _Flight] = {}
         self._store_away = False
 
     async def complete(self, request: Request, call: Call) -> Completion:
@@ -50,7 +66,7 @@ class CacheLayer:
             ProviderError: this call led, and its provider failed.
             StateUnavailableError: the guards cannot be asked. A cache that cannot be asked is a miss.
         """
-        if not self._settings.enabled or not cache_applies(request):
+        if not self._settings.enabled or not cache_applies(request) or call.context.cache == "off":
             return await self._inner.complete(request, call)
         key = self._prefix + cache_key(request, self._endpoints.address(request.model))
         value = self._store.cache_peek(key, self._timing.clock())
@@ -69,7 +85,9 @@ class CacheLayer:
                 )
             if isinstance(lookup, CacheLead):
                 return await self._lead(key, request, call)
-            await self._follow(key, lookup, call)
+            value = await self._follow(key, lookup, call)
+            if value is not None and (answer := decode(value)) is not None:
+                return _hit(answer, call, self._timing.monotonic())
 
     async def _lookup(self, key: str) -> CacheLookup | None:
         """None while the store is away: nobody leads then, and each call asks for itself."""
@@ -92,29 +110,38 @@ class CacheLayer:
         return lookup
 
     async def _lead(self, key: str, request: Request, call: Call) -> Completion:
-        stored = False
+        stored, value = False, None
+        if call.context.cache == "read":
+            self._flights.setdefault(key, _Flight()).waiting += 1  # who follows finds the answer here, or nowhere
         try:
             completion = await self._inner.complete(request, call)
             if storable(request, completion):
-                stored = await self._background.finish(lambda: self._fill(key, encode(completion)))
+                value = answer = encode(completion)
+                if call.context.cache == "on":
+                    stored = await self._background.finish(lambda: self._fill(key, answer))
         finally:
             if not stored:
-                await self._background.finish(lambda: self._abandon(key))
+                await self._background.finish(lambda: self._abandon(key, value))
         return completion
 
-    async def _follow(self, key: str, lookup: CacheFollow, call: Call) -> None:
-        """Wait for a leader of this process to end, or for the time the store asks to."""
+    async def _follow(self, key: str, lookup: CacheFollow, call: Call) -> bytes | None:
+        """Wait for a leader of this process to end, or for the time the store asks to; an answer that is not stored."""
         remaining = call.deadline - self._timing.monotonic()
         if remaining <= 0:
             raise UnansweredError("The deadline passed while another call was fetching the answer.", reason="deadline")
-        ended = self._followed.setdefault(key, asyncio.Event())
+        flight = self._flights.setdefault(key, _Flight())
+        flight.waiting += 1
         sleeper = asyncio.ensure_future(self._timing.sleep(min(lookup.seconds, remaining)))
-        waker = asyncio.ensure_future(ended.wait())
+        waker = asyncio.ensure_future(flight.ended.wait())
         try:
             await asyncio.wait((sleeper, waker), return_when=asyncio.FIRST_COMPLETED)
         finally:
             sleeper.cancel()
             waker.cancel()
+            flight.waiting -= 1
+            if not flight.waiting and not flight.ended.is_set():
+                self._flights.pop(key, None)  # the leader is another process, which wakes nobody here
+        return flight.value
 
     async def _fill(self, key: str, value: bytes) -> bool:
         try:
@@ -126,16 +153,17 @@ class CacheLayer:
         self._wake(key)
         return True
 
-    async def _abandon(self, key: str) -> None:
+    async def _abandon(self, key: str, value: bytes | None = None) -> None:
         try:
             await self._store.cache_abandon(key, self._owner)
         except StateUnavailableError as error:
             _log.warning("the lead of a cached request passes on only when its lease ends: %s", error)
-        self._wake(key)
+        self._wake(key, value)
 
-    def _wake(self, key: str) -> None:
-        if (event := self._followed.pop(key, None)) is not None:
-            event.set()
+    def _wake(self, key: str, value: bytes | None = None) -> None:
+        if (flight := self._flights.pop(key, None)) is not None:
+            flight.value = value
+            flight.ended.set()
 
 
 def _hit(answer: CachedAnswer, call: Call, now: float) -> Completion:

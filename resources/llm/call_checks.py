@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from math import isfinite
+from typing import get_args
 
 from domain.errors import InputError
 from resources.llm.records import LINEAGE_FIELDS, lineage_values
-from resources.llm.types import CallContext, Request
+from resources.llm.types import CacheUse, CallContext, Request
 
 # They change what an attempt costs beyond its reserve, or what it answers beyond what is read.
 _RESERVED_EXTRAS = frozenset(
     {"model", "messages", "n", "best_of", "candidate_count", "max_tokens", "max_completion_tokens", "stream"}
 )
+_CACHE_USES = frozenset(get_args(CacheUse))
 _LONGEST = {"purpose": 50, "prompt_version_id": 64, "dataset_version_id": 64}
 _LONGEST_OTHERWISE = 200
 
@@ -38,13 +40,17 @@ def check_request(request: Request) -> None:
 
 
 def check_context(context: CallContext) -> None:
-    """Return only if the ledger can hold `context` and its deadline is a time to come.
+    """Return only if the ledger can hold `context`, its deadline is a time to come, and its use of the cache is known.
 
     Raises:
         InputError: names the field.
     """
     if context.deadline_s is not None and not context.deadline_s > 0:
         raise InputError("The deadline must lie ahead.", field="deadline_s", mend="Give seconds above 0, or None.")
+    if context.cache not in _CACHE_USES:
+        raise InputError(
+            "A call uses the cache, reads it or passes it by.", field="cache", mend="Give on, read or off."
+        )
     for name, value in zip(LINEAGE_FIELDS, lineage_values(context), strict=True):
         if value is not None:
             _check_text(name, value)

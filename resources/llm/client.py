@@ -19,6 +19,7 @@ from resources.llm.call import BATCH_PURPOSE, Call
 from resources.llm.call_checks import check_context, check_request
 from resources.llm.events import CallFinished, Subscriber
 from resources.llm.health import Health, judge, state_away
+from resources.llm.ledger_rows import parse_record
 from resources.llm.provider_batches import ProviderBatches
 from resources.llm.scopes import check_scope_name
 from resources.llm.state.protocol import BreakerState, CacheStats, ScopeState
@@ -199,6 +200,24 @@ class LLMClient:
         await self._core.background.drain()
         await self._core.ledger.flush()
         await self._core.watch.look()
+
+    async def attempts_elsewhere(self, batch_id: str) -> int:
+        """How many attempts that others made for a batch are open; those of the dead are booked first.
+
+        On a state store of many machines the dead show by their silence only, for as long as `lease_s`.
+
+        Raises:
+            StateUnavailableError: the state store cannot be asked.
+        """
+        core = self._core
+        await core.store.renew(core.owner, core.timing.clock())
+        others = [record for owner, record in await core.store.open_attempts() if record and owner != core.owner]
+        return sum(parse_record(record)["call"]["batch_id"] == batch_id for record in others)
+
+    @property
+    def lease_s(self) -> float:
+        """Seconds of silence after which a process counts as dead."""
+        return self._core.settings.lease_s
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Call `subscriber` with every later event, on the client's event loop; the returned function ends that."""

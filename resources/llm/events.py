@@ -1,4 +1,9 @@
-"""What the core tells its subscribers: frozen events, and a dispatcher no subscriber can break."""
+"""What the core tells its subscribers: frozen events, and a dispatcher no subscriber can break.
+
+Calls that a provider's batch job made are told when the job is settled, by the process that settles it and at most
+once: their purpose is `provider_batch`, and their latency is the job's, from handing over to collecting. A histogram of
+latencies leaves that purpose out.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +24,7 @@ class CallFinished:
     """A call ended: answered, fallen back, refused, failed or cancelled. Times are epoch seconds.
 
     Attributes:
-        status: `ok`, `fallback`, `error` or `cancelled`.
+        status: `ok`, `fallback`, `error`, `cancelled`, or `lost` where a provider's job told nothing of it.
         reason: why it is not `ok`: a fallback reason, a fault class, or the error's name.
         usage: of the attempt (or the cached answer) that answered.
         cost_nano_usd: what all attempts of the call were charged.
@@ -46,7 +51,7 @@ class AttemptFinished:
     """An admitted attempt was settled. Times are epoch seconds.
 
     Attributes:
-        outcome: `ok`, a fault class, `cancelled` or `crashed`.
+        outcome: `ok`, a fault class, `cancelled`, `crashed`, or `lost` as above.
         charge: how certain `cost_nano_usd` is.
         waited_s: seconds its admission took.
         latency_s: seconds the provider took.

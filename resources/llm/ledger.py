@@ -43,10 +43,14 @@ class Ledger:
         self._open.add(call_id)
 
     def on_event(self, event: Event) -> None:
-        """Keep the finished call."""
-        if isinstance(event, CallFinished):
-            self._open.discard(event.call_id)
-            self._waiting.append(event)
+        """Keep the finished call. One that did not begin here is in the ledger already: a provider's job made it."""
+        if not isinstance(event, CallFinished):
+            return
+        try:
+            self._open.remove(event.call_id)
+        except KeyError:
+            return
+        self._waiting.append(event)
 
     async def flush(self) -> None:
         """Write all that is known now.

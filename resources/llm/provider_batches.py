@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from domain.pricing import ModelPrice, batch_price, reserve_nano_usd
 from resources.llm.batch_api import BatchApi
-from resources.llm.events import Overrun, ScopeFrozen
+from resources.llm.events import Event, Overrun, ScopeFrozen
 from resources.llm.ledger_database import hold_of
 from resources.llm.prices import price_book
 from resources.llm.quotes import Quotes
@@ -18,6 +20,9 @@ from resources.llm.types import Request
 if TYPE_CHECKING:
     from resources.database.repositories.provider_jobs import ProviderJob
     from resources.llm.assembly import Core
+
+
+YIELD_EVERY = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,13 @@ class ProviderBatches:
         if charge == "overrun":
             held = job.reserve_nano_usd
             self._core.dispatcher.emit(Overrun(intent.attempt_id, job.model, tuple(job.scopes), held, cost_nano_usd))
+
+    async def tell(self, events: Sequence[Event]) -> None:
+        """Tell subscribers what a settled job came to, without holding up the event loop."""
+        for count, event in enumerate(events, start=1):
+            if count % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            self._core.dispatcher.emit(event)
 
     def _batch_price(self, model: str, price: ModelPrice) -> ModelPrice:
         known = self._prices.get(model)

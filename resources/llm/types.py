@@ -10,6 +10,7 @@ from domain.message import Message
 from domain.pricing import Usage
 
 Priority = Literal["normal", "high"]
+CacheUse = Literal["on", "read", "off"]
 Status = Literal["ok", "fallback"]
 FallbackReason = Literal["circuit_open", "rate_limited", "budget_exhausted", "provider_error", "deadline"]
 FinishReason = Literal["stop", "length", "refusal", "other"]
@@ -54,6 +55,9 @@ class CallContext:
         prompt_family: chooses the canned answer, where one is configured.
         allow_fallback: False (optimizers) raises `UnansweredError` instead of falling back.
         deadline_s: seconds from the start of the call; None takes the settings' default.
+        cache: `read` takes what the response cache holds and stores nothing there, for calls so many that they would
+            drive out everybody's answers; identical ones of a process at once still make one call. `off` asks the
+            provider every time.
     """
 
     purpose: str = "call"
@@ -71,6 +75,7 @@ class CallContext:
     priority: Priority = "normal"
     deadline_s: float | None = None
     allow_fallback: bool = True
+    cache: CacheUse = "on"
 
 
 @frozen_value()

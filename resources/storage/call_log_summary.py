@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from domain.batch.provider_jobs import PROVIDER_BATCH_PURPOSE
 from resources.database.repositories.spending import totals
 from resources.database.tables import CallRow
 
@@ -34,7 +35,8 @@ class DaySummary:
         cost_nano_usd: charged by the day's attempts, ambiguous ones included.
         ambiguous_nano_usd: the part of it that nobody is certain of.
         answered: calls with status `ok`; `cache_hits` of them came from the cache.
-        latency_p50_s: nearest rank over answered calls that were not cached; None on a day without any.
+        latency_p50_s: nearest rank over answered calls that were neither cached nor made by a provider's batch job,
+            whose latency is the job's; None on a day without any.
         spending: the dearest task x purpose x model, at most `SPENDING_LINES`.
     """
 
@@ -57,15 +59,16 @@ def summarize(session: Session, start: datetime, end: datetime) -> DaySummary:
     money = totals(session, since=start, until=end)
     answered = (CallRow.finished_at >= start, CallRow.finished_at < end, CallRow.status == "ok")
     fresh = (*answered, CallRow.cached.is_(False))
+    waited_for = (*fresh, CallRow.purpose != PROVIDER_BATCH_PURPOSE)
     hits = _count(session, *answered, CallRow.cached.is_(True))
-    fresh_calls = _count(session, *fresh)
+    timed_calls = _count(session, *waited_for)
     return DaySummary(
         cost_nano_usd=money.spent_nano_usd + money.ambiguous_nano_usd,
         ambiguous_nano_usd=money.ambiguous_nano_usd,
-        answered=hits + fresh_calls,
+        answered=hits + _count(session, *fresh),
         cache_hits=hits,
-        latency_p50_s=_latency(session, 0.50, fresh_calls, *fresh),
-        latency_p95_s=_latency(session, 0.95, fresh_calls, *fresh),
+        latency_p50_s=_latency(session, 0.50, timed_calls, *waited_for),
+        latency_p95_s=_latency(session, 0.95, timed_calls, *waited_for),
         spending=_spending(session, start, end),
     )
 

@@ -45,6 +45,17 @@ class DatasetStore:
         wanted = [("split", "in", [str(split) for split in splits])]
         return sorted((_row(one) for one in self._table_of(version, wanted)), key=lambda row: row.input_id)
 
+    def sample_inputs(self, version: DatasetVersion, splits: Collection[Split], most: int) -> list[dict[str, str]]:
+        """The inputs of at most `most` rows of the named splits, spread over all of them.
+
+        Raises:
+            NotFoundError: the snapshot's file is gone.
+        """
+        wanted = [("split", "in", [str(split) for split in splits])]
+        rows = self._table_of(version, wanted, ["inputs"])
+        chosen = rows if len(rows) <= most else [rows[place * len(rows) // most] for place in range(most)]
+        return [json.loads(one["inputs"]) for one in chosen]
+
     def find(self, version: DatasetVersion, row_id: str) -> Row | None:
         """The row with exactly that id; None where the version does not hold it.
 

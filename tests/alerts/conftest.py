@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from servers.webhook import Webhook, webhook_server
 
-from resources.database.schema import upgrade
 from resources.database.session import Database, open_database
 
 
@@ -19,8 +19,8 @@ def hook() -> Iterator[Webhook]:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(tmp_path: Path, upgraded_file: Path) -> Iterator[Database]:
+    shutil.copyfile(upgraded_file, tmp_path / "promptory.db")
     opened = open_database(f"sqlite:///{tmp_path}/promptory.db")
-    upgrade(opened)
     yield opened
     opened.dispose()

@@ -45,12 +45,12 @@ class Sensor:
         self.instance, self.database, self.alerts = instance, database, alerts
         self.cursor: str | None = None
 
-    def tick(self) -> str | None:
+    def tick(self, after_s: float = 0) -> None:
         context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
-        result = tick(context, self.alerts, self.database, datetime.now(UTC))
+        now = datetime.now(UTC) + timedelta(seconds=after_s)
+        result = tick(context, self.alerts, self.database, now)
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
-        return None
 
 
 @pytest.fixture
@@ -122,26 +122,29 @@ def test_a_hook_that_refuses_is_told_later(sensor: Sensor, hook: Webhook, caplog
     fail(sensor)
     hook.answers = [503, 302]
     with caplog.at_level(logging.WARNING):
-        sensor.tick()
-        sensor.tick()
-        assert hook.received == []
-        sensor.tick()
+        for after_s in (0, 20, 31, 90):
+            sensor.tick(after_s)
+            assert hook.received == []
+        sensor.tick(95)
     assert len(hook.received) == 1
+    assert len(hook.keys) == 3
     assert "HTTP 503" in caplog.text
     assert "secret-token" not in caplog.text
 
 
-def test_an_answer_that_never_came_is_not_sent_again(
+def test_what_was_never_answered_is_sent_again_with_its_id(
     sensor: Sensor, hook: Webhook, caplog: pytest.LogCaptureFixture
 ) -> None:
     sensor.tick()
     fail(sensor)
     hook.answers = [None]
     with caplog.at_level(logging.WARNING):
-        sensor.tick()
-        sensor.tick()
-    assert len(hook.received) == 1
-    assert "may not have arrived" in caplog.text
+        for after_s in (0, 40, 80):
+            sensor.tick(after_s)
+    first, again = hook.received
+    assert first == again
+    assert hook.keys == [first["id"], first["id"]]
+    assert "is tried again later" in caplog.text
     assert "secret-token" not in caplog.text
 
 
@@ -158,7 +161,7 @@ def test_a_hook_that_is_away_is_told_later(sensor: Sensor, hook: Webhook, caplog
     sensor.tick()
     assert "secret-token" not in caplog.text
     sensor.alerts = there
-    sensor.tick()
+    sensor.tick(40)
     assert len(hook.received) == 1
 
 

@@ -1,15 +1,17 @@
 """Forks workers that run a provider batch and die where they are told to.
 
 Reads one plan per line (JSON) from stdin and writes how the worker ended: `{"status": …}`, negative for a signal. What
-a worker says itself goes to the file `worker.log` of its folder.
+a worker says itself goes to the file `worker.log` of its folder. `python -m batches.provider_worker vertex` loads
+Google's libraries first, so that no worker has to.
 """
 
 from __future__ import annotations
 
 import asyncio
+import http.client
+import importlib
 import json
 import os
-import re
 import signal
 import sys
 import threading
@@ -28,13 +30,17 @@ from resources.batch_inference.worker import open_worker
 from resources.database.engine import READ_ONLY
 from resources.database.session import open_database
 from resources.llm import CoreSettings, open_client
-from resources.llm.providers.http1_client import Http1Client
+from resources.llm.providers.http1_connection import Http1Connection
+from resources.llm.providers.openai import OpenAIProvider
+from resources.llm.providers.openai_batches import OpenAIBatches
+from resources.llm.providers.vertex.batches import VertexBatches
 from resources.llm.state.redis import RedisStateStore
 from resources.llm.state.sqlite import SqliteStateStore
 
 MOST_ROUNDS = 200
 GRACE_S = 0.3
-NUMBERS = re.compile(r"\d+")
+API_STEPS = ("upload", "find_file", "create", "find", "statuses", "results", "cancel", "discard")
+LIBRARIES = {"openai": (), "vertex": ("resources.llm.providers.vertex.batch_session",)}
 
 
 @dataclass(frozen=True)
@@ -56,13 +62,18 @@ class Plan:
 
 
 class Moments:
-    """Names and counts what is durable or leaves the process, before and after."""
+    """Names and counts what is durable or leaves the process.
+
+    `before` and `after` are around a step; `within` is when its request was sent and its answer has not come, so that
+    nobody knows whether it was obeyed. The commit of a transaction is told by the step before it.
+    """
 
     def __init__(self, die_at: str, die_nth: int) -> None:
         self.counts: Counter[str] = Counter()
         self._die_at = die_at
         self._die_nth = die_nth
         self._last = "start"
+        self._begun: list[str] = []
         self._lock = threading.Lock()
 
     def come(self, moment: str) -> None:
@@ -72,31 +83,56 @@ class Moments:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def arm(self) -> None:
-        """Watch commits of the database, steps of the state store and requests."""
+        """Watch commits of the database, steps of the state store, and what a provider is asked."""
         event.listen(Session, "before_commit", lambda session: self._commit(session, "before"))
         event.listen(Session, "after_commit", lambda session: self._commit(session, "after"))
-        for store in (SqliteStateStore, RedisStateStore):
-            for name in ("admit", "settle"):
-                setattr(store, name, self._around(getattr(store, name), lambda *_, name=name: name))
-        Http1Client.request = self._around(
-            Http1Client.request, lambda _, method, path, *__: f"{method} {NUMBERS.sub('*', path.partition('?')[0])}"
-        )
+        for holder, names in (
+            (SqliteStateStore, ("admit", "settle")),
+            (RedisStateStore, ("admit", "settle")),
+            (OpenAIBatches, API_STEPS),
+            (VertexBatches, API_STEPS),
+            (OpenAIProvider, ("send",)),
+        ):
+            for name in names:
+                setattr(holder, name, self._around(getattr(holder, name), name))
+        self._watch_sending()
 
     def _commit(self, session: Session, when: str) -> None:
-        """Commits are told apart by the step before them."""
         if not session.get_bind().get_execution_options().get(READ_ONLY):
             self.come(f"{when} commit after {self._last}")
 
-    def _around(self, step: Any, name: Any) -> Any:
+    def _around(self, step: Any, name: str) -> Any:
         async def counted(*arguments: Any, **named: Any) -> Any:
-            step_name = name(*arguments)
-            self.come(f"before {step_name}")
-            result = await step(*arguments, **named)
-            self.come(f"after {step_name}")
-            self._last = step_name
+            self.come(f"before {name}")
+            self._begun.append(name)
+            try:
+                result = await step(*arguments, **named)
+            finally:
+                self._begun.remove(name)
+            self.come(f"after {name}")
+            self._last = name
             return result
 
         return counted
+
+    def _watch_sending(self) -> None:
+        """Our own client and `requests`, which Google's clients use, tell when a whole request has left."""
+        exchange, getresponse = Http1Connection.exchange, http.client.HTTPConnection.getresponse
+
+        def exchanging(connection: Http1Connection, *arguments: Any) -> Any:
+            answer = exchange(connection, *arguments)
+            self._sent()
+            return answer
+
+        def receiving(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+            self._sent()
+            return getresponse(connection)
+
+        Http1Connection.exchange = exchanging
+        http.client.HTTPConnection.getresponse = receiving
+
+    def _sent(self) -> None:
+        self.come(f"within {self._begun[-1] if self._begun else 'start'}")
 
 
 async def work(plan: Plan) -> str:
@@ -142,6 +178,8 @@ def become(plan: Plan) -> None:
 
 
 def main() -> None:
+    for name in LIBRARIES[sys.argv[1]]:
+        importlib.import_module(name)
     os.write(1, b"ready\n")
     for line in sys.stdin:
         plan = Plan(**json.loads(line))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
@@ -20,11 +19,10 @@ from assets.failures import PERMANENT_FAILURE_TAG
 from domain.task import Task
 from jobs.predict_batches import predict_batches as job
 from orchestration.task_resources import build_task_resources
-from resources.batch_inference.due import DueTask
 from resources.batch_inference.reading import BatchResults
 from resources.database.repositories import batches, prompt_versions, tasks
 from resources.evaluation.steering import promote_by_hand
-from sensors.batch_files import AGAIN_AFTER_S, batch_files, last_failure, request_for
+from sensors.batch_files import batch_files, pause_s
 
 LONG_AGO = time.time() - 3600
 
@@ -123,29 +121,31 @@ def test_the_sensor_asks_for_nothing_while_a_run_works(place: Workplace, parts: 
     assert again.run_key != request.run_key
 
 
-def test_what_a_failed_run_left_is_asked_for_again_after_a_while(place: Workplace, parts: dg.Definitions):
+def test_what_failed_runs_left_is_asked_for_anew_after_a_while(
+    place: Workplace, parts: dg.Definitions, monkeypatch: pytest.MonkeyPatch
+):
+    """Dagster asks once per run key: without another one the file would wait for ever."""
     land(place, "a.csv", range(3))
     with place.instance() as instance:
-        (request,) = _tick(parts, instance)
-        failed = [
-            instance.create_run_for_job(
-                parts.resolve_job_def("predict_batches"), tags={"dagster/partition": TASK, **tags}
-            )
-            for tags in ({PERMANENT_FAILURE_TAG: "true"}, {})
-        ]
-        later = datetime.now(UTC) + timedelta(seconds=AGAIN_AFTER_S + 60)
-        assert last_failure(instance, TASK, later) is None
-        instance.report_run_failed(failed[1])
-        assert last_failure(instance, TASK, datetime.now(UTC)) is None
-        assert last_failure(instance, "another", later) is None
-        assert last_failure(instance, TASK, later) == failed[1].run_id
-        due = DueTask(TASK, 1, 0, "key")
-        assert request_for(due, failed[1].run_id).run_key != request_for(due).run_key
-        instance.delete_run(failed[1].run_id)
-        instance.report_run_failed(failed[0])
-        assert last_failure(instance, TASK, later) is None  # a person must mend it first
-        (again,) = _tick(parts, instance)
-    assert again.run_key == request.run_key
+
+        def request_and_fail(**more: str) -> str:
+            (request,) = _tick(parts, instance)
+            tags = {**request.tags, "dagster/partition": TASK, **more}
+            resolved = parts.resolve_job_def("predict_batches")
+            run = instance.create_run_for_job(resolved, tags=tags, status=dg.DagsterRunStatus.STARTED)
+            instance.report_run_failed(run)
+            return str(request.run_key)
+
+        first = request_and_fail()
+        assert request_and_fail() == first, "Dagster is starting it again"
+        monkeypatch.setattr("sensors.batch_files.AGAIN_AFTER_S", 0.0)
+        assert request_and_fail() == f"{first}:2"
+        assert request_and_fail(**{PERMANENT_FAILURE_TAG: "true"}) == f"{first}:3"
+        assert request_and_fail() == f"{first}:3", "that is for a person to mend"
+
+
+def test_pauses_between_failures_double_up_to_a_day():
+    assert [pause_s(failures) for failures in (1, 2, 3, 9, 10_000)] == [600, 1200, 2400, 86_400, 86_400]
 
 
 def _tick(parts: dg.Definitions, instance: dg.DagsterInstance) -> list[dg.RunRequest]:

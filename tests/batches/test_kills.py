@@ -7,16 +7,18 @@ import os
 import pytest
 
 from benchmarks.batch_kills import run_kills
+from benchmarks.stores import STATES
 
-KILLS = int(os.environ.get("PROMPTORY_KILLS", "6"))
+KILLS = max(2, int(os.environ.get("PROMPTORY_KILLS", "6")) // len(STATES))
 # A kill that comes too late for its batch is no failure; the harness tries some more.
 ENOUGH = 0.8
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(60 + 20 * KILLS)
-def test_killed_batches_lose_nothing_and_pay_once():
-    sessions = run_kills(KILLS)
+@pytest.mark.parametrize("state", STATES)
+def test_killed_batches_lose_nothing_and_pay_once(state: str):
+    sessions = run_kills(KILLS, seed=1 + STATES.index(state), state=state)
 
     assert [problem for session in sessions for problem in session.problems] == []
     assert sum(sum(session.killed.values()) for session in sessions) >= ENOUGH * KILLS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,19 +17,21 @@ from sqlalchemy import select, update
 
 from domain.batch.provider_jobs import JobState
 from domain.errors import ConfigurationError, ConflictError, InputError
+from domain.task import Task
 from resources.batch_inference import steering
 from resources.batch_inference.drain import may_go_on
 from resources.batch_inference.due import due_tasks
 from resources.batch_inference.provider_batches import by_hand
 from resources.batch_inference.provider_batches.desk import JobDesk
 from resources.batch_inference.provider_batches.polling import poll
-from resources.batch_inference.worker import WorkerTime
+from resources.batch_inference.worker import WorkerTime, open_worker
 from resources.database import schema
 from resources.database.repositories import batches, provider_jobs, spending
 from resources.database.session import open_database
-from resources.database.tables import AttemptRow, ProviderJobRow
+from resources.database.tables import AttemptRow, CallRow, ProviderJobRow
 from resources.llm import open_client
 from resources.llm.endpoints import Endpoints
+from resources.llm.events import AttemptFinished, CallFinished, Event
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -157,6 +160,41 @@ def _ambiguous_lines(hall: Floor, batch_id: str) -> set[str]:
     with hall.database.session(read_only=True) as session:
         calls = session.scalars(select(AttemptRow.call_id).where(AttemptRow.charge == "ambiguous"))
         return {f"batch-{call_id}" for call_id in calls}
+
+
+def test_subscribers_hear_of_every_call_of_a_job_once(hall: Floor, provider: OpenAIBatchServer):
+    provider.plans = lambda _number: JobPlan(statuses={1: 400, 2: 500}, left_out=frozenset({4}))
+    batch = add(hall, 10, retry_rounds=0)
+    heard: list[Event] = []
+
+    async def run() -> str:
+        async with (
+            open_client(hall.settings()) as client,
+            open_worker(hall.database, hall.root, client, concurrency=8, grace_s=0.0) as worker,
+        ):
+            client.subscribe(heard.append)
+            return (await worker.run(batch.id)).state
+
+    states = [asyncio.run(run()) for _ in range(6)]
+    assert states[-1] == "done"
+    calls = [one for one in heard if isinstance(one, CallFinished)]
+    attempts = [one for one in heard if isinstance(one, AttemptFinished)]
+    of_job = [one for one in calls if one.context.purpose == "provider_batch"]
+    assert sorted(int(one.context.row_id or 0) - 1 for one in of_job) == list(range(10))
+    assert Counter((one.status, one.reason) for one in of_job) == {
+        ("ok", None): 7, ("error", "invalid_request"): 1, ("error", "server"): 1, ("lost", "no_result"): 1
+    }  # fmt: skip
+    assert {one.context.batch_id for one in of_job} == {batch.id}
+    direct = [one for one in calls if one.context.purpose == "batch"]
+    assert sorted(int(one.context.row_id or 0) - 1 for one in direct) == [2, 4]
+    told = {one.call_id: one.cost_nano_usd for one in attempts}
+    assert len(told) == len(attempts) == len(calls) == 12
+    with hall.database.session(read_only=True) as session:
+        assert {one.call_id: one.cost_nano_usd for one in session.scalars(select(AttemptRow))} == told
+        assert {one.call_id: one.cost_nano_usd for one in session.scalars(select(CallRow))} == told
+    rows = {row["row"] - 1: row for row in hall.results(batch.id)}
+    asked_again = {one.call_id for one in direct}
+    assert {call for number in (2, 4) for call in rows[number]["call_ids"]} == asked_again
 
 
 def test_a_refused_job_costs_nothing_and_waits_for_a_person(hall: Floor, provider: OpenAIBatchServer):
@@ -413,3 +451,29 @@ async def _poll_once(hall: Floor, now: datetime) -> None:
         session.execute(update(ProviderJobRow).values(seen_at=None, changed_at=NOW))
     await poll(hall.database, endpoints, now)
     await endpoints.close()
+
+
+def two_steps() -> Task:
+    prompt = task_of().prompt.model_dump(mode="json")
+    (step,) = prompt["steps"]
+    asking = {**step, "name": "look", "output": {"kind": "text"}}
+    return task_of(prompt={**prompt, "steps": [asking, {**step, "output_prompt": "Seen: {{ look }}"}]})
+
+
+def test_a_prompt_of_several_steps_is_refused_before_its_rows_are_read(hall: Floor, provider: OpenAIBatchServer):
+    hall.promote(two_steps())
+    with pytest.raises(ConfigurationError, match=r"crates.*2 steps") as caught:
+        add(hall, 10)
+    assert (caught.value.field, caught.value.mend) == ("batch.how", "ask row by row: `how: direct`.")
+    with hall.database.session(read_only=True) as session:
+        assert batches.list_batches(session) == []
+    assert provider.log == []
+
+
+def test_one_that_came_into_production_later_pauses_for_a_person(hall: Floor, provider: OpenAIBatchServer):
+    batch = add(hall, 10)
+    hall.promote(two_steps())
+    paused = hall.run(batch.id)
+    assert (paused.state, paused.pause_kind) == ("paused", "refused")
+    assert "2 steps" in (paused.reason or "")
+    assert provider.log == []

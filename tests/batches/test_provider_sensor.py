@@ -106,7 +106,10 @@ def test_no_run_waits_for_a_provider(place: Workplace, provider: OpenAIBatchServ
             requests += tick(parts, instance, provider_batches, ("catalog", "database", "llm")).run_requests or []
         assert [request.partition_key for request in requests] == [TASK]
         second = resolved.execute_in_process(instance=instance, partition_key=TASK)
-        assert second.asset_materializations_for_node("batch_predictions")[0].metadata["batches_done"].value == 1
+        told = second.asset_materializations_for_node("batch_predictions")[0].metadata
+        assert (told["batches_done"].value, told["calls"].value, told["cached_calls"].value) == (1, 12, 0)
+        assert told["cost_usd"].value == told["batches_cost_usd"].value == provider.invoice_nano_usd() / 1e9
+        assert len(instance.all_logs(second.run_id)) < 50, "no event per row"
     assert provider.requests == []
     assert len(provider.invoice) == 12
 

@@ -11,10 +11,12 @@ import pytest
 from batches.conftest import LABELS, NOW, Floor, label_of, number_in, write_csv
 from servers.openai_server import Fault
 
+from domain.batch import options
 from domain.errors import ConflictError
 from resources.batch_inference import steering
 from resources.batch_inference.intake import Wish
 from resources.database.repositories import spending
+from resources.llm import open_client
 
 
 def test_every_row_is_answered_once_and_in_order(floor: Floor, tmp_path: Path):
@@ -201,3 +203,22 @@ def test_the_ledger_is_the_invoice(floor: Floor, tmp_path: Path):
     with floor.database.session(read_only=True) as session:
         money = spending.totals(session)
     assert money.spent_nano_usd == floor.server.invoice_nano_usd()
+
+
+@pytest.mark.parametrize(("cache", "most", "stored"), [(None, 30, 20), (None, 10, 0), ("read", 30, 0), ("off", 30, 0)])
+def test_a_large_batch_drives_nobodys_answers_out(
+    floor: Floor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str | None, most: int, stored: int
+):
+    monkeypatch.setattr(options, "MOST_ROWS_IN_CACHE", most)
+    batch = floor.add(write_csv(tmp_path / "in.csv", range(20)), cache=cache).record
+
+    async def work() -> int:
+        async with floor.worker() as worker:
+            assert (await worker.run(batch.id)).state == "done"
+        async with open_client(floor.settings()) as client:
+            return (await client.cache_stats()).entries
+
+    assert asyncio.run(work()) == stored
+    assert sorted(floor.asked()) == list(range(20))
+    assert floor.run(batch.id).state == "done"
+    assert len(floor.asked()) == 20, "what is finished is stored, and needs no cache"

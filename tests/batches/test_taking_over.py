@@ -23,11 +23,17 @@ from resources.batch_inference.keeping import AnswerKeeper, Kept
 from resources.batch_inference.leases import Leases
 from resources.batch_inference.marks import WorkerMark
 from resources.batch_inference.outcome_text import encode
+from resources.batch_inference.repeats import LOOK_AGAIN_S
 from resources.batch_inference.signals import stop_on_signals
 from resources.batch_inference.stopping import Stop
+from resources.batch_inference.worker import WorkerTime, open_worker
 from resources.database.repositories import batch_chunks, batches
 from resources.database.session import open_database
+from resources.llm import CallContext, open_client
+from resources.llm.records import AttemptFacts, attempt_id_of, lineage_of, lost_record
+from resources.llm.state import open_state_store
 from resources.llm.state.process_mark import ProcessMark, this_process
+from resources.llm.state.protocol import Intent, StoreConfig
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -96,6 +102,62 @@ def test_answers_of_a_dead_worker_are_not_asked_for_again(any_floor: Floor, tmp_
     assert all(row["value"] == label_of(row["row"] - 1) for row in rows if row["output"] != "kept")
     with floor.database.session(read_only=True) as session:
         assert batch_chunks.counts(session, batch.id).answered_since == 0
+
+
+@pytest.mark.parametrize("state", ["sqlite", "redis"])
+async def test_calls_of_a_worker_that_has_just_died_are_named_at_the_end(
+    request: pytest.FixtureRequest, floor: Floor, tmp_path: Path, state: str
+):
+    url = f"sqlite:///{tmp_path / 'state.db'}" if state == "sqlite" else request.getfixturevalue("redis_url")
+    batch = floor.add(write_csv(tmp_path / "in.csv", range(5))).record
+    here = this_process()
+    dead = WorkerMark(ProcessMark(here.machine, here.pid, here.started + 1), "dead")
+    Leases(floor.database, dead, lambda: NOW).take(batch.id, Stop())
+    now = [1_000_000.0]
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        if seconds != LOOK_AGAIN_S:
+            await asyncio.Event().wait()  # heartbeats, which have no part in this
+        slept.append(seconds)
+        now[0] += seconds
+
+    store = open_state_store(url)
+    await store.open(StoreConfig(lease_s=15), "dead", now[0])
+    facts = asking_of(batch.id, now[0])
+    record = lost_record(facts)
+    await store.admit(Intent(facts.attempt_id, facts.model, facts.scopes, 700, 15, "dead", record), now[0])
+    settings = floor.settings(state=url, flush_interval_s=60)
+    async with (
+        open_client(settings, clock=lambda: now[0]) as client,
+        open_worker(floor.database, floor.root, client, concurrency=8, timing=WorkerTime(sleep=sleep)) as worker,
+    ):
+        done = await worker.run(batch.id)
+    assert [(repeat["row"], repeat["call_id"], repeat["status"]) for repeat in done.repeats] == [
+        (3, facts.call_id, "lost")
+    ]
+    assert 14 <= sum(slept) <= 16, "as long as the dead may live, and no longer"
+    assert done.state == "done"
+    await store.close("dead", now[0])
+
+
+def asking_of(batch_id: str, at: float) -> AttemptFacts:
+    """An attempt for the third row that was under way when its worker died."""
+    context = CallContext(purpose="batch", task="crates", batch_id=batch_id, row_id="3")
+    call_id = "c" * 32
+    return AttemptFacts(
+        attempt_id=attempt_id_of(call_id, 1),
+        call_id=call_id,
+        number=1,
+        model="openai/scripted",
+        scopes=("org",),
+        reserve_nano_usd=700,
+        reserve_tokens=(10, 5),
+        price=None,
+        owner="dead",
+        started_at=at,
+        lineage=lineage_of(call_id, "openai/scripted", context, at),
+    )
 
 
 class Elsewhere:

@@ -12,6 +12,7 @@ import pytest
 from domain.errors import InputError, NotFoundError, TemplateError
 from resources.catalog.catalog import Catalog
 from resources.catalog.task_file import load_task
+from resources.llm import providers
 
 Write = Callable[..., Path]
 
@@ -137,6 +138,50 @@ def test_an_embedding_similarity_may_be_the_metric_at_any_endpoint_of_its_kind(s
     for model in ("embeddings/text-embedding-3-small", "team_b/tiny"):
         file = write_task(changed(spec, "evaluators", [{**SIMILARITY, "model": model}]))
         assert load_task(file, {"team_b": "embeddings"}).metric.kind == "embedding_similarity"
+
+
+STEPS = [
+    {"name": "first", "output_prompt": "{{ text }}"},
+    {"name": "second", "output_prompt": "{{ first }}", "output": {"kind": "choice", "choices": ["red", "blue"]}},
+]
+
+
+def test_a_prompt_of_several_steps_is_not_handed_to_a_batch_api(spec: dict, write_task: Write) -> None:
+    prompt = {"model": "openai/gpt-4o-mini", "steps": STEPS}
+    path = write_task({**spec, "prompt": prompt, "batch": {"how": "provider"}})
+    with pytest.raises(InputError, match="2 steps cannot be handed to a batch API") as caught:
+        load_task(path)
+    error = caught.value
+    assert (error.file, error.field, error.mend) == (str(path), "batch.how", "ask row by row: `how: direct`.")
+    assert path.read_text().splitlines()[(error.row or 0) - 1].strip() == "how: provider"
+    assert load_task(write_task({**spec, "prompt": prompt})).batch.how == "direct"
+
+
+def test_rows_are_handed_only_to_providers_that_have_a_batch_api(spec: dict, write_task: Write) -> None:
+    path = write_task({**spec, "batch": {"how": "provider"}})
+    with pytest.raises(InputError, match="no batch API") as caught:
+        load_task(path)
+    assert (caught.value.file, caught.value.field) == (str(path), "batch.how")
+    assert "how: direct" in (caught.value.mend or "")
+    mended = write_task({**changed(spec, "prompt.model", "gateway/small"), "batch": {"how": "provider"}})
+    assert load_task(mended, {"gateway": "openai"}).batch.how == "provider"
+
+
+def test_those_that_have_one_are_known_without_loading_them() -> None:
+    folder = Path(providers.__file__).parent
+    having = {
+        path.relative_to(folder).parts[0].removesuffix(".py")
+        for path in (*folder.glob("*.py"), *folder.glob("*/provider.py"))
+        if "def batch_api(" in path.read_text()
+    }
+    assert having == providers.WITH_BATCH_API
+
+
+@pytest.mark.parametrize(("word", "meant"), [("on", "on"), ("off", "off"), ("read", "read"), ("'on'", "on")])
+def test_yaml_may_take_a_word_for_a_truth_value(spec: dict, write_task: Write, word: str, meant: str) -> None:
+    path = write_task(spec)
+    path.write_text(f"{path.read_text()}\nbatch: {{cache: {word}}}\n")
+    assert load_task(path).batch.cache == meant
 
 
 def test_the_line_is_the_one_at_fault(spec: dict, write_task: Write) -> None:

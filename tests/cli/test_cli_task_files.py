@@ -152,3 +152,23 @@ def test_a_column_that_no_template_could_name_is_refused(workshop):
 
     assert outcome.code == 2
     assert "rename it" in outcome.err
+
+
+def test_what_starts_by_the_clock_is_shown_with_its_next_time(workshop):
+    schedule = (
+        'schedule: {time_zone: Europe/Berlin, optimize: "0 3 * * *", start_experiment: "0 9 1 * *"}\n'
+        "experiment: {metric: {name: solved}}\n"
+    )
+    workshop.write_task(lambda text: text + schedule)
+    assert workshop.run("db", "upgrade").code == 0
+
+    (first, second) = workshop.run("schedules", "--json").value["schedules"]
+
+    assert (first["start"], first["cron"], first["refused_now"]) == ("optimize", "0 3 * * *", None)
+    assert first["next"][11:16] == "03:00"
+    assert second["start"] == "start_experiment"
+    assert second["next"][8:16] == "01T09:00"
+    assert "production" in second["refused_now"]  # there is none yet
+    told = workshop.run("schedules", "tickets").out
+    assert "No experiment of tickets would start now" in told
+    assert "next start_experiment" in workshop.run("task", "show", "tickets").out

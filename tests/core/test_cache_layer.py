@@ -7,7 +7,8 @@ from core.asking import ask, charged_to
 from core.conftest import OpenBench
 from core.scripted import Reply, ScriptedProvider, VirtualTime
 
-from domain.errors import FaultClass, ProviderError, StateUnavailableError, UnansweredError
+from domain.errors import FaultClass, InputError, ProviderError, StateUnavailableError, UnansweredError
+from resources.llm import CallContext
 
 SAME = ask(temperature=0.0)
 
@@ -77,6 +78,58 @@ async def test_it_can_be_turned_off_and_cleared(bench: OpenBench, provider: Scri
     assert not (await on.llm.complete(SAME)).cached
 
 
+async def test_a_call_that_only_reads_leaves_everybodys_answers_alone(
+    bench: OpenBench, provider: ScriptedProvider, state_url: str
+) -> None:
+    b = await bench(state=state_url, cache={"max_entries": 2})
+    reading = CallContext(purpose="batch", cache="read")
+    served = [ask(f"served {number}", temperature=0.0) for number in range(2)]
+    for request in served:
+        await b.llm.complete(request)
+    for number in range(5):
+        assert not (await b.llm.complete(ask(f"row {number}", temperature=0.0), reading)).cached
+    assert (await b.llm.cache_stats()).entries == 2
+    assert [(await b.llm.complete(request, reading)).cached for request in served] == [True, True]
+    assert not (await b.llm.complete(ask("row 0", temperature=0.0))).cached
+    assert len(provider.sent) == 8
+
+
+async def test_identical_calls_at_once_that_only_read_make_one_attempt(
+    bench: OpenBench, provider: ScriptedProvider, state_url: str
+) -> None:
+    b = await bench(state=state_url)
+    provider.otherwise = lambda _request: Reply(takes_s=1.0)
+    contexts = [CallContext(row_id=str(number), cache="read" if number else "on") for number in range(6)]
+    for rows in (contexts[1:], contexts):
+        before = len(provider.sent)
+        done = await asyncio.gather(*(b.llm.complete(SAME, context) for context in rows))
+        assert len(provider.sent) == before + 1
+        assert sorted(answer.cached for answer in done) == [False] + [True] * (len(rows) - 1)
+        (paid,) = {answer.origin_call_id for answer in done if answer.cached}
+        assert paid == next(answer.call_id for answer in done if not answer.cached)
+    assert (await b.llm.cache_stats()).entries == 1, "whoever stores leads where it asks first"
+
+
+async def test_when_one_that_only_reads_fails_a_follower_asks(bench: OpenBench, provider: ScriptedProvider) -> None:
+    b = await bench(retry={"max_attempts": 1})
+    provider.replies.extend([Reply(fault=FaultClass.SERVER, takes_s=1.0), Reply("second", takes_s=1.0)])
+    context = CallContext(cache="read", allow_fallback=False)
+    done = await asyncio.gather(*(b.llm.complete(SAME, context) for _ in range(3)), return_exceptions=True)
+    assert [getattr(one, "text", None) for one in done].count("second") == 2
+    assert len(provider.sent) == 2
+
+
+async def test_a_call_may_pass_the_cache_by(bench: OpenBench, provider: ScriptedProvider) -> None:
+    b = await bench()
+    await b.llm.complete(SAME)
+    passing = CallContext(cache="off")
+    done = await asyncio.gather(*(b.llm.complete(SAME, passing) for _ in range(2)))
+    assert [answer.cached for answer in done] == [False, False]
+    assert len(provider.sent) == 3
+    with pytest.raises(InputError, match="cache"):
+        await b.llm.complete(SAME, CallContext(cache="never"))  # pyright: ignore
+
+
 @pytest.mark.parametrize("finish_reason", ["length", "refusal", "other"])
 async def test_unwhole_answers_are_not_kept(bench: OpenBench, provider: ScriptedProvider, finish_reason: str) -> None:
     b = await bench()
@@ -109,6 +162,7 @@ async def test_two_clients_on_one_store_share_one_flight(
     done = await asyncio.gather(one.llm.complete(SAME), two.llm.complete(SAME))
     assert len(provider.sent) == 1
     assert {answer.cached for answer in done} == {True, False}
+    assert [client.llm._layers._inner._flights for client in (one, two)] == [{}, {}]  # pyright: ignore
 
 
 async def test_when_the_leader_is_cancelled_a_follower_leads(bench: OpenBench, provider: ScriptedProvider) -> None:

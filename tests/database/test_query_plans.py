@@ -41,6 +41,7 @@ LAST_DAY = FIRST_DAY + timedelta(days=DAYS - 1)
 HEX_ID = "abcdef00" * 4  # call number 18
 BIG_TABLES = ("calls", "attempts", "answers", "judgements", "optimization_journal", "interactions", "outcomes")
 BIG_TABLES += ("batches", "batch_chunks", "batch_answers", "provider_jobs")
+DONE_BY = ("task-7", "prompt-7", SINCE, UNTIL)
 CHUNK = batch_chunks.ChunkRecord("batch-7", 17, 101, 100, "open", 0)
 
 QUERIES: dict[str, Callable[[Session], object]] = {
@@ -55,6 +56,8 @@ QUERIES: dict[str, Callable[[Session], object]] = {
     "a unit's variant": lambda session: interactions.first_variant(session, "experiment-7", "unit-17"),
     "the units of calls": lambda session: interactions.units_of_calls(session, "experiment-7", ["call-17", "call-27"]),
     "closed interactions": lambda session: interactions.count(session, "experiment-7", before=SINCE),
+    "the batches of some days": lambda session: batches.finished_by(session, *DONE_BY, 1_000),
+    "the rows of some days' batches": lambda session: batches.rows_finished_by(session, *DONE_BY),
     "an outcome": lambda session: outcomes.values_of(session, "experiment-7", ["unit:unit-17"]),
     "ambiguous attempts": lambda session: ledger.ambiguous_attempts(session, since=SINCE, until=UNTIL),
     "all ambiguous attempts": ledger.ambiguous_attempts,
@@ -83,6 +86,9 @@ QUERIES: dict[str, Callable[[Session], object]] = {
     "a batch's chunks": lambda session: batch_chunks.list_chunks(session, "batch-7"),
     "how far a batch is": lambda session: batch_chunks.counts(session, "batch-7"),
     "a batch by the beginning of its id": lambda session: batches.get(session, HEX_ID[:8]),
+    "what a prompt's calls cost": lambda session: call_counts.mean_cost_nano_usd(
+        session, "task-7", "prompt-7", since=LAST_DAY, most=500
+    ),
     "a task's open batches": lambda session: batches.open_batches(session, "task-7"),
     "a task's newest batches": lambda session: batches.list_batches(session, task="task-7", limit=20),
     "a batch's provider jobs": lambda session: provider_jobs.of_batch(session, "batch-7"),
@@ -126,7 +132,7 @@ def grown(database: Database) -> Database:
         "batches": f"CASE WHEN i = 18 THEN '{HEX_ID}' ELSE 'batch-' || i END, 'task-' || (i % 10), "
         "CASE WHEN i % 97 = 0 THEN 'paused' WHEN i % 89 = 0 THEN 'cancelled' ELSE 'done' END, "
         f"NULL, NULL, NULL, NULL, {json}, {json}, 'rows', 0, NULL, "
-        f"1, 0, 1, NULL, NULL, 0, NULL, NULL, 0, {json}, NULL, {time}, NULL, NULL",
+        f"1, 0, 1, 'prompt-' || (i % 10), NULL, 0, NULL, NULL, 0, {json}, NULL, {time}, NULL, {time}",
         "batch_chunks": "'batch-' || (i % 10), i, i, 1, 'done', 1, 0, 'part', 1, 0, 0, 0, 0, 1, 1, 1",
         "batch_answers": f"'batch-' || (i % 10), i, {blob}",
         "provider_jobs": "'job-' || i, 'batch-' || (i % 1000), 'task-' || (i % 10), i, 0, 'm', "

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+import shutil
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import numpy as np
 import pytest
 import yaml
 from servers.webhook import Webhook, webhook_server
+from upath import UPath
 
+from domain.batch.outcome import RowOutcome
+from domain.batch.rows import InputRow
+from domain.batch.states import RowStatus
 from domain.prompt import PromptVersion
+from resources.alerts_resource import AlertsResource
+from resources.batch_inference import snapshot
+from resources.batch_inference.results import PartLayout, merge, write_part
+from resources.catalog.catalog import Catalog
+from resources.catalog.snapshot import take_snapshot
 from resources.catalog.task_file import load_task
 from resources.catalog_resource import CatalogResource
-from resources.database.repositories import aliases, prompt_versions
-from resources.database.schema import upgrade
+from resources.database.repositories import aliases, batch_chunks, batches, prompt_versions
+from resources.database.repositories.batch_chunks import ChunkRecord
+from resources.database.repositories.batches import BatchRecord
 from resources.database.session import Database, open_database
 from resources.database.tables import CallRow
+from resources.storage.datasets import DatasetStore
+from sensors.quality_drift import tick
 
+LABELS = ("card", "transfer")
 PROMOTED = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -32,16 +49,89 @@ class Production:
         self._folder = folder / "catalog"
         (self._folder / "tasks").mkdir(parents=True)
         self._calls = 0
+        self._batches = 0
 
     @property
     def catalog(self) -> CatalogResource:
         return CatalogResource(folder=str(self._folder), landing=str(self._folder / "landing"))
 
+    @property
+    def root(self) -> UPath:
+        return UPath(self._folder.parent / "storage")
+
+    def label(self, texts: Sequence[str]) -> None:
+        """Make a dataset version of these rows."""
+        source = self._folder / "tasks" / "colours.csv"
+        with source.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerows([["text", "label"], *([text, LABELS[n % 2]] for n, text in enumerate(texts))])
+        entry = Catalog(self._folder).get("colours")
+        self.root.mkdir(parents=True, exist_ok=True)
+        take_snapshot(entry, UPath(self._folder / "landing"), self.database, DatasetStore(self.root), PROMOTED)
+
+    def batch(
+        self, prompt: PromptVersion, day: float, texts: Sequence[str], labels: Sequence[str] = LABELS, chunk: int = 100
+    ) -> None:
+        """A batch that was finished on a day: these rows, answered with the labels in turn."""
+        self._batches += 1
+        batch_id = f"{self._batches:064x}"
+        folder = self.root / "batches" / batch_id
+        folder.mkdir(parents=True)
+        rows = [InputRow(number, number, None, {"text": text}) for number, text in enumerate(texts, 1)]
+        with (folder / snapshot.NAME).open("wb") as stream:
+            facts = snapshot.write_snapshot(rows, chunk, stream)
+        layout = PartLayout(prompt.steps[-1].output, prompt.id, ())
+        finished, first, chunks = PROMOTED + timedelta(days=day), 0, list[ChunkRecord]()
+        for number, size in enumerate(facts.chunks):
+            own = rows[first : first + size]
+            outcomes = {
+                row.number: RowOutcome(RowStatus.OK, text=label, value=label)
+                for row, label in zip(own, cycle(labels), strict=False)
+            }
+            record = ChunkRecord(batch_id, number, first + 1, size, "open", 0)
+            chunks.append(write_part(folder, layout, record, merge(layout, own, outcomes, {}, 1)))
+            first += size
+        done = BatchRecord(
+            id=batch_id,
+            task="colours",
+            state="done",
+            pause_kind=None,
+            reason=None,
+            resume_at=None,
+            request=None,
+            source={},
+            options={},
+            rows_id=facts.rows_id,
+            edition=0,
+            parent_id=None,
+            rows=facts.rows,
+            rejected=0,
+            chunks=len(chunks),
+            prompt_version_id=prompt.id,
+            worker=None,
+            claim=1,
+            claimed_at=finished,
+            lease_until=None,
+            active_s=1.0,
+            repeats=[],
+            summary=None,
+            created_at=finished,
+            started_at=finished,
+            finished_at=finished,
+        )
+        with self.database.session() as session:
+            batches.add(session, done)
+            batch_chunks.add(session, chunks)
+
     def write(self, **drift: Any) -> PromptVersion:
         values = {
             "name": "colours",
             "dataset": {"source": "colours.csv", "inputs": ["text"], "output": "label"},
-            "prompt": {"model": "offline/nearest", "output_prompt": "{{ text }}"},
+            "prompt": {
+                "model": "offline/nearest",
+                "output_prompt": "{{ text }}",
+                "output": {"kind": "choice", "choices": [*LABELS, "other"]},
+            },
             "evaluators": [{"kind": "exact_match"}],
             "optimizer": {"kind": "labeled_few_shot"},
             "drift": {"alpha": 0.05, "min_calls": 200, **drift},
@@ -95,10 +185,27 @@ class Production:
                 session.add(CallRow(**row))
 
 
+class Sensor:
+    """Keeps the cursor, as the daemon does."""
+
+    def __init__(self, production: Production, hook: Webhook) -> None:
+        self.production = production
+        self.alerts = AlertsResource(webhook_url=hook.url)
+        self.cursor: str | None = None
+
+    def at(self, day: float) -> list[dg.RunRequest]:
+        now = PROMOTED + timedelta(days=day)
+        context = dg.build_sensor_context(cursor=self.cursor)
+        made = self.production
+        result = tick(context, made.catalog, made.database, made.root, self.alerts, now)
+        self.cursor = result.cursor
+        return list(result.run_requests or ())
+
+
 @pytest.fixture
-def production(tmp_path: Path) -> Iterator[Production]:
+def production(tmp_path: Path, upgraded_file: Path) -> Iterator[Production]:
+    shutil.copyfile(upgraded_file, tmp_path / "promptory.db")
     database = open_database(f"sqlite:///{tmp_path}/promptory.db")
-    upgrade(database)
     yield Production(tmp_path, database)
     database.dispose()
 
@@ -107,3 +214,8 @@ def production(tmp_path: Path) -> Iterator[Production]:
 def hook() -> Iterator[Webhook]:
     with webhook_server() as made:
         yield made
+
+
+@pytest.fixture
+def sensor(production: Production, hook: Webhook) -> Sensor:
+    return Sensor(production, hook)

@@ -6,37 +6,12 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
-import dagster as dg
-import pytest
-from drift.conftest import PROMOTED, Production
+from drift.conftest import PROMOTED, Sensor
 from servers.webhook import Webhook
 
-from resources.alerts_resource import AlertsResource
 from resources.database.repositories import input_checks, production_checks
 from resources.database.repositories.production_checks import ProductionCheck
 from resources.drift.inputs import spread
-from sensors.quality_drift import tick
-
-
-class Sensor:
-    """Keeps the cursor, as the daemon does."""
-
-    def __init__(self, production: Production, hook: Webhook) -> None:
-        self.production = production
-        self.alerts = AlertsResource(webhook_url=hook.url)
-        self.cursor: str | None = None
-
-    def at(self, day: float) -> list[dg.RunRequest]:
-        now = PROMOTED + timedelta(days=day)
-        context = dg.build_sensor_context(cursor=self.cursor)
-        result = tick(context, self.production.catalog, self.production.database, self.alerts, now)
-        self.cursor = result.cursor
-        return list(result.run_requests or ())
-
-
-@pytest.fixture
-def sensor(production: Production, hook: Webhook) -> Sensor:
-    return Sensor(production, hook)
 
 
 def check(prompt_id: str, number: int, *, worse: bool, at: datetime = PROMOTED) -> ProductionCheck:

@@ -9,17 +9,7 @@ from pathlib import Path
 import pytest
 from experiments.laboratory import Laboratory
 
-from resources.database import schema
 from resources.database.session import open_database
-
-
-@pytest.fixture(scope="session")
-def upgraded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sqlite") / "upgraded.db"
-    database = open_database(f"sqlite:///{path}")
-    schema.upgrade(database)
-    database.dispose()
-    return path
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

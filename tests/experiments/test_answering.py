@@ -74,6 +74,25 @@ async def test_a_unit_is_answered_by_its_variant_in_the_scopes_of_the_experiment
     )
 
 
+async def test_a_task_is_answered_by_whatever_experiment_runs_or_by_production(
+    http_lab: Laboratory, server: OpenAIServer, tmp_path: Path
+) -> None:
+    now = iter(range(0, 10_000, 10))
+    async with open_client(settings(state_of(tmp_path), http_lab.url, server.base_url)) as llm:
+        live = LiveExperiments(http_lab.database, llm, monotonic=lambda: float(next(now)))
+        outside = await live.answer_task(TASK, "u1", {"text": "m1"}, request_id="r1")
+        http_lab.start(name="half", layer={"end": 5000})
+        inside = [await live.answer_task(TASK, f"u{n}", {"text": f"m{n}"}, request_id=f"r{n}") for n in range(12)]
+        again = await live.answer_task(TASK, "u1", {"text": "m1"}, request_id="r1")
+        owners = [live.experiment_of(TASK, f"u{n}") for n in range(12)]
+
+    assert (outside.variant, outside.interaction_id) == (None, None)
+    assert outside.prompt_version_id == http_lab.production()
+    assert set(owners) == {"half", None}
+    assert [one.variant is not None for one in inside] == [owner is not None for owner in owners]
+    assert again.repeated == (owners[1] is not None)
+
+
 async def test_a_repeated_request_is_answered_from_the_record(
     http_lab: Laboratory, server: OpenAIServer, tmp_path: Path
 ) -> None:

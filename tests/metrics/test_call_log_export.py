@@ -156,6 +156,7 @@ def test_the_summary_counts_what_a_person_asks(ledger: Any, root: UPath) -> None
         ledger.call((100,), latency_s=latency)
     dear = ledger.call((9_000,), task="refund_extraction", latency_s=0.001, status="fallback", reason="deadline")
     ledger.call(cached=True, origin_call_id="call-00001", latency_s=0.0)
+    ledger.call((0,), purpose="provider_batch", latency_s=3600.0)
     ledger.attempt("killed", 50, charge="ambiguous", outcome="lost")
     ledger.save()
 
@@ -163,13 +164,14 @@ def test_the_summary_counts_what_a_person_asks(ledger: Any, root: UPath) -> None
 
     assert summary.cost_nano_usd == 40 * 100 + 9_000 + 50
     assert summary.ambiguous_nano_usd == 50
-    assert (summary.answered, summary.cache_hits) == (41, 1)
-    assert summary.cache_hit_rate == 1 / 41
+    assert (summary.answered, summary.cache_hits) == (42, 1)
+    assert summary.cache_hit_rate == 1 / 42
     assert summary.latency_p50_s == latencies[ceil(0.50 * 40) - 1]
     assert summary.latency_p95_s == latencies[ceil(0.95 * 40) - 1]
     assert [(line.task, line.calls, line.cost_nano_usd) for line in summary.spending] == [
         (dear["task"], 1, 9_000),
         ("support_triage", 41, 4_000),
+        ("support_triage", 1, 0),
     ]
 
 

@@ -20,6 +20,7 @@ from metrics.outbox import RANGE_END, RANGE_START, changed, record, write_late
 from sqlalchemy import text
 
 from assets.costs.call_log import call_log
+from assets.costs.dashboard import dashboard
 from assets.costs.evaluation_history import evaluation_history
 from assets.costs.reconciliation import ledger_equals_marts
 from resources.database_resource import DatabaseResource
@@ -55,7 +56,7 @@ def fill(ledger: Any) -> None:
         finished_at = FIRST + timedelta(days=number % DAYS, seconds=rng.randrange(10, 86_000))
         fields: dict[str, Any] = {
             "finished_at": finished_at,
-            "purpose": rng.choice(["evaluate", "batch", "optimize"]),
+            "purpose": rng.choice(["evaluate", "batch", "provider_batch", "optimize"]),
             "task": rng.choice(["support_triage", "refund_extraction", None]),
             "prompt_version_id": rng.choice(PROMPTS),
             "latency_s": rng.random(),
@@ -108,7 +109,7 @@ def built(
     fill(ledger)
     resources = resources_over(ledger, folder, prepared)
     exported = export(resources)
-    result = dg.materialize([evaluation_history, dbt_metrics], resources=resources)
+    result = dg.materialize([evaluation_history, dbt_metrics, dashboard], resources=resources)
     yield Built(ledger, resources, exported, result)
     ledger.database.dispose()
 
@@ -152,6 +153,18 @@ def test_the_ledger_s_money_is_in_the_mart(built: Built) -> None:
     assert {day: usd for day, _, usd in rows} == {day: Decimal(nano) / 10**9 for day, nano in expected.items()}
 
 
+def test_the_dashboard_shows_the_ledger_s_money(built: Built) -> None:
+    (event,) = built.built.asset_materializations_for_node("dashboard")
+    cost = sum(row["cost_nano_usd"] for row in built.ledger.attempts)
+    assert event.metadata["cost_usd"].value == pytest.approx(cost / 1e9)
+    assert event.metadata["calls"].value == len(built.ledger.calls)
+    assert "data:image/png" in str(event.metadata["cost"].value)
+    page = Path(str(event.metadata["path"].value)).read_text()
+    assert f"${cost / 1e9:,.2f}" in page
+    assert page.count("<svg") == 4
+    assert "90.0 % [80.0 – 100.0]" in page
+
+
 def test_calls_by_day_counts_each_group(built: Built) -> None:
     expected: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     by_call = {row["call_id"]: row for row in built.ledger.calls}
@@ -189,7 +202,7 @@ def test_cost_per_prompt_version_and_answer(built: Built) -> None:
 def test_latency_leaves_out_what_no_model_answered(built: Built) -> None:
     expected: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     for row in built.ledger.calls:
-        if row["status"] == "ok" and not row["cached"]:
+        if row["status"] == "ok" and not row["cached"] and row["purpose"] != "provider_batch":
             key = (row["finished_at"].date(), row["task"], row["purpose"], row["model"])
             expected[key].append(row["latency_s"])
     rows = built.rows("select day, task, purpose, model, calls, p50_s, p95_s, max_s from latency_percentiles")

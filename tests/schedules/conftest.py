@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import pytest
 import yaml
 
 from resources.catalog_resource import CatalogResource
-from resources.database.schema import upgrade
 from resources.database.session import Database, open_database
 from resources.database_resource import DatabaseResource
 
@@ -30,9 +30,9 @@ def database_resource(tmp_path: Path) -> DatabaseResource:
 
 
 @pytest.fixture
-def database(database_resource: DatabaseResource) -> Iterator[Database]:
+def database(database_resource: DatabaseResource, upgraded_file: Path, tmp_path: Path) -> Iterator[Database]:
+    shutil.copyfile(upgraded_file, tmp_path / "promptory.db")
     opened = open_database(database_resource.url)
-    upgrade(opened)
     yield opened
     opened.dispose()
 

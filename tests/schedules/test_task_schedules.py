@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import dagster as dg
@@ -21,6 +22,10 @@ NIGHTLY = {"time_zone": "Europe/Berlin", "optimize": "30 2 * * *"}
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
+def no_cap(scope: str, usd: Decimal) -> None:
+    raise AssertionError(f"{scope} was capped at {usd}")
+
+
 class Sensor:
     """The sensor under a clock that is set by hand; its cursor survives the process."""
 
@@ -31,7 +36,7 @@ class Sensor:
     def at(self, now: datetime) -> list[str]:
         """The run keys requested at `now`."""
         context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
-        result = tick(context, self.catalog, self.database, now)
+        result = tick(context, self.catalog, self.database, no_cap, now)
         self.cursor = result.cursor
         return [str(one.run_key) for one in result.run_requests or ()]
 

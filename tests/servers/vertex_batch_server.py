@@ -30,18 +30,29 @@ FILTER = re.compile(r'labels\.(\w+)="([^"]*)"')
 
 @dataclass(frozen=True)
 class VertexPlan:
-    """How one job goes: `answered` requests are tried (None: all); `refused` are line numbers that fail."""
+    """How one job goes.
+
+    Attributes:
+        answered: how many of its requests are tried (None: all).
+        refused: line numbers whose request is said to be wrong.
+        failing: line numbers that fail for a fault of the service.
+        left_out: line numbers of requests that were answered and billed, and of which nothing is told.
+        no_usage: line numbers whose answers lack their counts of tokens.
+    """
 
     end: End = "SUCCEEDED"
     answered: int | None = None
     refused: frozenset[int] = frozenset()
+    failing: frozenset[int] = frozenset()
+    left_out: frozenset[int] = frozenset()
+    no_usage: frozenset[int] = frozenset()
 
 
 @dataclass
 class StoredJob:
     number: int
     values: Body
-    looks: int = 0
+    lines: list[Body]
     cancelled: bool = False
 
 
@@ -76,6 +87,7 @@ class VertexBatchServer:
         self.requests: list[Body] = []
         self.log: list[str] = []
         self.cut_create = False
+        self.delay_s = 0.0
         self.port = 0
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
@@ -119,6 +131,12 @@ class VertexBatchServer:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         raw = request.raw_path.partition("?")[0]
         self.log.append(f"{request.method} {raw}")
+        await asyncio.sleep(self.delay_s)
+        response = await self._obey(request, raw)
+        await asyncio.sleep(self.delay_s)
+        return response
+
+    async def _obey(self, request: web.Request, raw: str) -> web.StreamResponse:
         if raw.startswith(("/upload/storage/", "/download/storage/", "/storage/")):
             return await self._storage(request, raw)
         if parent := PARENT.match(raw):
@@ -136,7 +154,7 @@ class VertexBatchServer:
         number = len(self.jobs)
         name = f"{parent}/batchPredictionJobs/{1000 + number}"
         body |= {"name": name, "state": "JOB_STATE_PENDING", "createTime": "2026-11-25T12:00:00Z"}
-        self.jobs[name] = StoredJob(number, body)
+        self.jobs[name] = StoredJob(number, body, self._lines_of(body))
         if self.cut_create and request.transport is not None:
             request.transport.close()
         return web.json_response(body)
@@ -177,26 +195,33 @@ class VertexBatchServer:
         elif state in ("JOB_STATE_RUNNING", "JOB_STATE_CANCELLING"):
             self._finish(job, "CANCELLED" if job.cancelled else self.plans(job.number).end)
 
+    def _lines_of(self, body: Body) -> list[Body]:
+        (source,) = body["inputConfig"]["gcsSource"]["uris"]
+        return [json.loads(line) for line in self.blobs[source].data.splitlines() if line]
+
     def _finish(self, job: StoredJob, end: str) -> None:
         plan, values = self.plans(job.number), job.values
         values["state"] = f"JOB_STATE_{end}"
         if end == "FAILED":
             values["error"] = {"code": 3, "message": "refused"}
             return
-        (source,) = values["inputConfig"]["gcsSource"]["uris"]
-        lines = [json.loads(line) for line in self.blobs[source].data.splitlines() if line]
+        lines = job.lines
         tried = len(lines) if plan.answered is None else plan.answered
         told: list[str] = []
         done = failed = 0
         for number, line in enumerate(lines[:tried]):
             given = {"status": "", "processed_time": "2026-11-25T12:10:00.000+00:00", "request": line["request"]}
-            if number in plan.refused:
-                given |= {"status": "Bad Request: refused", "response": {}}
+            if number in plan.refused | plan.failing:
+                reason = "Bad Request: refused" if number in plan.refused else "Internal: failed"
+                given |= {"status": reason, "response": {}}
                 failed += 1
             else:
                 given["response"] = self._answer(line["request"], values["model"])
                 done += 1
-            told.append(json.dumps(given))
+                if number in plan.no_usage:
+                    del given["response"]["usageMetadata"]
+            if number not in plan.left_out:
+                told.append(json.dumps(given))
         told.reverse()
         folder = f"{values['outputConfig']['gcsDestination']['outputUriPrefix']}/prediction-model-{job.number}"
         self.blobs[f"{folder}/predictions.jsonl"] = Uploaded("", ("\n".join(told) + "\n").encode())

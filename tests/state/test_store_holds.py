@@ -66,3 +66,15 @@ async def test_a_store_that_lost_its_memory_gets_holds_back_in_one_step(store, m
     assert isinstance(await store.admit(make_intent(100), 100.0), Wait)
     await store.settle(ending(cost=150), 200.0)
     assert await totals(store) == (450, 20, 0)
+
+
+async def test_open_attempts_are_those_that_nobody_settled(store, make_intent, settled):
+    await store.open(CONFIG, "a", 100.0)
+    await store.open(CONFIG, "b", 100.0)
+    mine, other = make_intent(10), make_intent(10, owner="b")
+    for intent in (hold(), mine, other):
+        await store.admit(intent, 100.0)
+    assert sorted(await store.open_attempts()) == [("a", mine.record), ("b", other.record), (f"{HOLD}j1", "")]
+    await store.settle(settled(mine, 10), 101.0)
+    await store.settle(ending(), 101.0)
+    assert await store.open_attempts() == [("b", other.record)]

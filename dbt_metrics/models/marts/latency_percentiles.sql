@@ -1,6 +1,7 @@
 {{ config(materialized='incremental', incremental_strategy='append', pre_hook='{{ drop_days_to_build() }}') }}
 
--- Cached and unanswered calls are left out: they say nothing about a model's speed.
+-- Cached and unanswered calls are left out: they say nothing about a model's speed. So are calls that a provider's batch
+-- job made: their latency is the job's.
 select
     calls.day,
     calls.task,
@@ -15,5 +16,9 @@ select
     exported.export_id
 from {{ ref('stg_calls') }} as calls
 inner join {{ ref('stg_exported_days') }} as exported on exported.day = calls.day
-where calls.status = 'ok' and not calls.cached and calls.day in ({{ days_to_build(this) }})
+where
+    calls.status = 'ok'
+    and not calls.cached
+    and calls.purpose <> 'provider_batch'
+    and calls.day in ({{ days_to_build(this) }})
 group by calls.day, calls.task, calls.purpose, calls.model, exported.export_id

@@ -55,6 +55,13 @@ def add(
         str | None,
         typer.Option(metavar="direct|provider", help="With --how provider: how rows are asked that its job left out."),
     ] = None,
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            metavar="on|read|off",
+            help="The response cache: `read` stores nothing there. Not said: `on` up to 1,000 rows, else `read`.",
+        ),
+    ] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, max=4096, help="Rows answered at once.")] = None,
     chunk_rows: Annotated[int | None, typer.Option(min=1, max=50_000, help="Rows per part of the results.")] = None,
     retry_rounds: Annotated[
@@ -81,6 +88,7 @@ def add(
         "key": key,
         "how": how,
         "rest": rest,
+        "cache": cache,
         "concurrency": concurrency,
         "chunk_rows": chunk_rows,
         "retry_rounds": retry_rounds,

@@ -12,7 +12,8 @@ from typing import Any
 from rich.console import Console
 
 from domain.errors import InputError
-from domain.task import TASK_NAME_PATTERN, Task
+from domain.names import TASK_NAME_PATTERN
+from domain.task import Task
 from orchestration.cli.drafting.sniffing import Answers, JsonAnswers, object_schema, sniff
 from orchestration.cli.drafting.task_text import Draft, task_text
 from orchestration.cli.screen import emit, facts

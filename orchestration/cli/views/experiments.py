@@ -90,7 +90,7 @@ def shown(name: str, as_json: bool) -> None:
     if line is None:
         experiment_catalog(environment).get(name)  # says why its file cannot be read, or which there are
         raise NotFoundError(f"no experiment is called {name!r}", mend="see `promptory experiment list`.")
-    specification = line.experiment.model_dump(mode="json")
+    specification = {"name": name, "task": line.experiment.task, **line.experiment.model_dump(mode="json")}
     dealt = _dealt(line)
     value = {**line.values(), "specification": specification, "dealt": dealt}
     if line.record:

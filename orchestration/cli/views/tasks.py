@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import yaml
@@ -16,6 +17,7 @@ from orchestration.cli.failures import show_error
 from orchestration.cli.figures import named, score, score_values
 from orchestration.cli.opening import database_if_any, open_catalog
 from orchestration.cli.screen import emit, facts, table
+from orchestration.cli.views.schedules import starts_text
 from orchestration.environments import Environment
 from resources.catalog.catalog import CatalogEntry
 from resources.database.repositories import aliases, dataset_versions, evaluations, prompt_versions
@@ -68,6 +70,8 @@ def shown(task: str, as_json: bool) -> None:
         summary["held_by"] = hold_text(stored.held) if stored.held else "nobody; the gate moves production"
         if plan is not None:
             summary["test split"] = " ".join(plan.sentences)
+        for kind, at in starts_text(entry.task, datetime.now(UTC)).items():
+            summary[f"next {kind}"] = at
         console.print(facts(summary))
         text = yaml.safe_dump(specification, sort_keys=False, allow_unicode=True, width=100)
         console.print(Syntax(text, "yaml", background_color="default", word_wrap=True))

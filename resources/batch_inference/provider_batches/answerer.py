@@ -108,7 +108,7 @@ class ProviderAnswerer:
                 await self.desk.submit(self._job(work, draft), work.batch, work.prompt)
         except UnansweredError as error:
             work.stop.pause(PauseKind.BUDGET, error.problem)
-        except (ProviderError, ConfigurationError) as error:
+        except (ProviderError, ConfigurationError, InputError) as error:
             stop_for(error, work.stop)
 
     def _job(self, work: ChunkWork, draft: JobDraft) -> ProviderJob:

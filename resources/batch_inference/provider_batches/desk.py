@@ -135,8 +135,8 @@ class JobDesk:
         """
         prompt = await asyncio.to_thread(self._prompt_of, batch)
         settled = all_lost(job, prompt.steps[-1].output, self._lineage(prompt), self._clock().timestamp())
-        job = await asyncio.to_thread(self._book, job, batch, settled, None, {"problem": "written off by a person"})
-        return await self._close(job)
+        more = {"problem": "written off by a person"}
+        return await self._close(await self._booked(job, batch, settled, None, more))
 
     async def _send(
         self, job: ProviderJob, batch: BatchRecord, prompt: PromptVersion, *, began_before: bool
@@ -199,7 +199,15 @@ class JobDesk:
         contract = prompt.steps[-1].output
         lineage = self._lineage(prompt)
         settled = settle_lines(job, status, results, contract, lineage, self._clock().timestamp())
-        return await asyncio.to_thread(self._book, job, batch, settled, status, {})
+        return await self._booked(job, batch, settled, status, {})
+
+    async def _booked(
+        self, job: ProviderJob, batch: BatchRecord, settled: Settled, status: JobStatus | None, more: dict[str, Any]
+    ) -> ProviderJob:
+        """The job once it is booked and subscribers know of it; who dies between the two has told nobody."""
+        booked = await asyncio.to_thread(self._book, job, batch, settled, status, more)
+        await self.core.tell(settled.events)
+        return booked
 
     def _book(
         self, job: ProviderJob, batch: BatchRecord, settled: Settled, status: JobStatus | None, more: dict[str, Any]

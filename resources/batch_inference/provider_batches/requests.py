@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from domain.batch.options import check_handing_over
 from domain.batch.provider_jobs import RowReserve
 from domain.batch.rows import InputRow
-from domain.errors import ConfigurationError, InputError, ProviderError
+from domain.errors import InputError, ProviderError
 from domain.pricing import ModelPrice
 from domain.prompt import PromptVersion
 from domain.rendering import StepRenderer
@@ -42,22 +43,15 @@ class BatchRequests:
     """The requests of one batch's round.
 
     Raises:
-        ConfigurationError: the prompt has several steps.
+        InputError: the prompt has several steps.
     """
 
     def __init__(self, core: ProviderBatches, batch: BatchRecord, prompt: PromptVersion, round_number: int) -> None:
-        first, *others = prompt.steps
-        if others:
-            raise ConfigurationError(
-                f"A prompt of {len(prompt.steps)} steps cannot be handed to a batch API: each step needs the answer of "
-                "the one before.",
-                field="batch.how",
-                mend="Ask row by row: `how: direct`.",
-            )
+        check_handing_over(batch.settings.how, len(prompt.steps))
         self._core = core
         self._api = core.api(prompt.model)
         self._prompt = prompt
-        self._renderer = StepRenderer(first)
+        self._renderer = StepRenderer(prompt.steps[0])
         self._sample = round_number or None
         self._scopes = batch_scopes(batch)
 

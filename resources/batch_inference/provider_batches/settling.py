@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from domain.batch.outcome import RowOutcome, judge_answer
-from domain.batch.provider_jobs import RowReserve, call_id_of
+from domain.batch.provider_jobs import PROVIDER_BATCH_PURPOSE, RowReserve, call_id_of
 from domain.batch.states import RowStatus
 from domain.contracts import OutputContract
 from domain.errors import FaultClass
 from domain.pricing import ModelPrice, Usage, cost_nano_usd
 from resources.database.repositories.provider_jobs import ProviderJob
 from resources.llm.batch_api import JobStatus, LineResult
-from resources.llm.call import BATCH_PURPOSE
-from resources.llm.events import CallFinished
+from resources.llm.events import AttemptFinished, CallFinished, Event
 from resources.llm.ledger_rows import Row, attempt_row, call_row, parse_record
 from resources.llm.records import LOST, AttemptFacts, Ending, attempt_id_of, attempt_record
 from resources.llm.types import CallContext
@@ -38,12 +37,14 @@ class Settled:
         cost_nano_usd: billed for certain.
         lost_nano_usd: reserves of requests whose bill is unknown.
         open_lost: some of those have no answer, so that they will be asked again.
+        events: what subscribers are told, once it is booked.
         outcomes: rows that have an answer now, or none that asking again could bring.
     """
 
     calls: list[Row] = field(default_factory=list[Row])
     attempts: list[Row] = field(default_factory=list[Row])
     outcomes: list[tuple[int, RowOutcome]] = field(default_factory=list[tuple[int, RowOutcome]])
+    events: list[Event] = field(default_factory=list[Event])
     cost_nano_usd: int = 0
     lost_nano_usd: int = 0
     overrun: bool = False
@@ -163,8 +164,10 @@ class _Booking:
             lineage={},
         )
         settled = self.settled
+        call = self._call(call_id, reserve, ending, status, reason, model)
         settled.attempts.append(attempt_row(parse_record(attempt_record(facts, ending, self._now))))
-        settled.calls.append(call_row(self._call(call_id, reserve, ending, status, reason, model)))
+        settled.calls.append(call_row(call))
+        settled.events += (self._attempt(facts, ending), call)
         if ending.charge == "ambiguous":
             settled.lost_nano_usd += ending.cost_nano_usd
         else:
@@ -179,7 +182,7 @@ class _Booking:
         return CallFinished(
             call_id=call_id,
             context=CallContext(
-                purpose=BATCH_PURPOSE,
+                purpose=PROVIDER_BATCH_PURPOSE,
                 task=job.task,
                 prompt_version_id=lineage.prompt_version_id,
                 step=lineage.step,
@@ -198,5 +201,26 @@ class _Booking:
             cost_nano_usd=ending.cost_nano_usd,
             latency_s=self._latency_s,
             started_at=self._began,
+            finished_at=self._now,
+        )
+
+    def _attempt(self, facts: AttemptFacts, ending: Ending) -> AttemptFinished:
+        return AttemptFinished(
+            attempt_id=facts.attempt_id,
+            call_id=facts.call_id,
+            number=facts.number,
+            model=facts.model,
+            purpose=PROVIDER_BATCH_PURPOSE,
+            task=self._job.task,
+            scopes=facts.scopes,
+            outcome=ending.outcome,
+            charge=ending.charge,
+            reserved_nano_usd=facts.reserve_nano_usd,
+            cost_nano_usd=ending.cost_nano_usd,
+            usage=ending.usage,
+            provider_request_id=ending.provider_request_id,
+            waited_s=0.0,
+            latency_s=ending.latency_s,
+            started_at=facts.started_at,
             finished_at=self._now,
         )

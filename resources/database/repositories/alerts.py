@@ -1,8 +1,8 @@
-"""What people were told: each key once, claimed before it is sent."""
+"""What people are told: each key once per hook, claimed with the message about it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, select, update
@@ -21,15 +21,21 @@ def claim(session: Session, kind: str, keys: Iterable[str], now: datetime) -> se
     return set(session.scalars(statement, rows))
 
 
-def delivered(session: Session, keys: Collection[str], now: datetime, problem: str | None = None) -> None:
-    """They were sent; a `problem` says why nobody knows whether they arrived."""
-    values = {"delivered_at": None if problem else now, "problem": problem}
-    session.execute(update(AlertRow).where(AlertRow.key.in_(keys)).values(values))
+def known(session: Session, keys: Iterable[str]) -> set[str]:
+    """Those of `keys` that are claimed."""
+    wanted = sorted(keys)
+    found: set[str] = set()
+    for start in range(0, len(wanted), 500):
+        query = select(AlertRow.key).where(AlertRow.key.in_(wanted[start : start + 500]))
+        found.update(session.scalars(query))
+    return found
 
 
-def release(session: Session, keys: Collection[str]) -> None:
-    """They were not sent, for certain: the next one may."""
-    session.execute(delete(AlertRow).where(AlertRow.key.in_(keys)))
+def delivered(session: Session, keys: Sequence[str], now: datetime) -> None:
+    """The message about them was taken."""
+    for start in range(0, len(keys), 500):
+        part = keys[start : start + 500]
+        session.execute(update(AlertRow).where(AlertRow.key.in_(part)).values(delivered_at=now))
 
 
 def forget(session: Session, before: datetime) -> int:

@@ -31,3 +31,26 @@ def count_calls(session: Session, task: str, *, since: datetime | None = None) -
         query = query.where(CallRow.finished_at >= since)
     row = session.execute(query).one()
     return CallCounts(*(int(value or 0) for value in row))
+
+
+def mean_cost_nano_usd(
+    session: Session, task: str, prompt_version_id: str, *, since: datetime, most: int
+) -> tuple[int, float]:
+    """Of the newest `most` answered calls of a prompt version since a time: how many, and what one cost on average.
+
+    Calls that the cache answered are among them, at what they cost: nothing.
+    """
+    newest = (
+        select(CallRow.cost_nano_usd)
+        .where(
+            CallRow.task == task,
+            CallRow.finished_at >= since,
+            CallRow.prompt_version_id == prompt_version_id,
+            CallRow.status == "ok",
+        )
+        .order_by(CallRow.finished_at.desc())
+        .limit(most)
+        .subquery()
+    )
+    calls, mean = session.execute(select(func.count(), func.avg(newest.c.cost_nano_usd))).one()
+    return int(calls), float(mean or 0)

@@ -82,11 +82,13 @@ def get(session: Session, name: str) -> ExperimentRecord:
     return found
 
 
-def list_experiments(session: Session, *, state: str | None = None) -> list[ExperimentRecord]:
-    """The started experiments, or those in `state`, by name."""
+def list_experiments(session: Session, *, state: str | None = None, task: str | None = None) -> list[ExperimentRecord]:
+    """The started experiments, or those in `state` or of `task`, by name."""
     query = _select().order_by(ExperimentRow.name)
     if state is not None:
         query = query.where(ExperimentRow.state == state)
+    if task is not None:
+        query = query.where(ExperimentRow.task == task)
     return [read(ExperimentRecord, row) for row in session.execute(query)]
 
 

@@ -7,7 +7,9 @@ from resources.database.tables.experiments import ExperimentRow, InteractionRow,
 from resources.database.tables.judgements import JudgementRow
 from resources.database.tables.ledger import AttemptRow, BudgetScopeRow, CallRow
 from resources.database.tables.metrics import (
+    AlertDeliveryRow,
     AlertRow,
+    ContentCheckRow,
     ExportedDayRow,
     InputCheckRow,
     LedgerMarkRow,
@@ -24,6 +26,7 @@ from resources.database.tables.optimization import (
 from resources.database.tables.provider_jobs import ProviderJobRow
 
 __all__ = [
+    "AlertDeliveryRow",
     "AlertRow",
     "AliasMoveRow",
     "AliasRow",
@@ -36,6 +39,7 @@ __all__ = [
     "BatchRow",
     "BudgetScopeRow",
     "CallRow",
+    "ContentCheckRow",
     "DatasetVersionRow",
     "EvaluationRow",
     "ExperimentRow",

@@ -49,6 +49,7 @@ class BatchRow(Base):
     __table_args__ = (
         CheckConstraint("state IN ('pending', 'running', 'waiting', 'paused', 'done', 'cancelled')", name="state"),
         Index("ix_batches_task_created_at", "task", "created_at"),
+        Index("ix_batches_task_finished_at", "task", "finished_at"),
         Index(
             "ix_batches_open",
             "task",

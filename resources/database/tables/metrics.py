@@ -5,8 +5,9 @@ Beside them, what was told to people, and how production fares.
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Date, Float, Integer, String, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Date, Float, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from resources.database.tables.base import Base, UtcDateTime
@@ -52,7 +53,7 @@ class RemovedSpendRow(Base):
 
 
 class AlertRow(Base):
-    """One thing people are told once. Claimed before it is sent, so that a crash cannot make it two."""
+    """One thing a hook is told once: claimed in the transaction that also writes down the message about it."""
 
     __tablename__ = "alerts"
 
@@ -61,6 +62,32 @@ class AlertRow(Base):
     claimed_at: Mapped[datetime] = mapped_column(UtcDateTime)
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     problem: Mapped[str | None] = mapped_column(Text)
+
+
+class AlertDeliveryRow(Base):
+    """One message on its way to one hook: kept until it was taken or given up. `id` is its idempotency key."""
+
+    __tablename__ = "alert_deliveries"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    sink: Mapped[str] = mapped_column(String(30))
+    kind: Mapped[str] = mapped_column(String(30))
+    keys: Mapped[list[str]] = mapped_column(JSON)
+    message: Mapped[dict[str, Any]] = mapped_column(JSON)
+    attempts: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    next_try_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # None once it was taken or given up
+    delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    problem: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        Index(
+            "ix_alert_deliveries_open",
+            "next_try_at",
+            sqlite_where=text("next_try_at IS NOT NULL"),
+            postgresql_where=text("next_try_at IS NOT NULL"),
+        ),
+    )
 
 
 class ProductionCheckRow(Base):
@@ -100,4 +127,26 @@ class InputCheckRow(Base):
     alpha: Mapped[float] = mapped_column(Float)
     drifted: Mapped[bool] = mapped_column(Boolean)
     sample: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
+    until: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ContentCheckRow(Base):
+    """One look at what production is asked (`words`) or answers (`answers`): figures only, never a text.
+
+    `counts`, of a look at answers, are by label as the prompt's contract declares it.
+    """
+
+    __tablename__ = "content_checks"
+
+    task: Mapped[str] = mapped_column(String(200), primary_key=True)
+    prompt_version_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20), primary_key=True)
+    look: Mapped[int] = mapped_column(Integer, primary_key=True)
+    dataset_version_id: Mapped[str | None] = mapped_column(String(64))
+    rows: Mapped[int] = mapped_column(Integer)
+    distance: Mapped[float] = mapped_column(Float)
+    p_value: Mapped[float] = mapped_column(Float)
+    alpha: Mapped[float] = mapped_column(Float)
+    drifted: Mapped[bool] = mapped_column(Boolean)
+    counts: Mapped[dict[str, int] | None] = mapped_column(JSON(none_as_null=True))
     until: Mapped[datetime] = mapped_column(UtcDateTime)

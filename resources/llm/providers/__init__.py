@@ -92,3 +92,5 @@ _PROVIDERS: dict[str, Callable[[EndpointSettings | None], Provider]] = {
 }
 
 KNOWN_PROVIDERS = frozenset(_PROVIDERS)
+WITH_BATCH_API = frozenset({"openai", "vertex"})
+"""Known without loading them: those whose batch API rows can be handed to."""

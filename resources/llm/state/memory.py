@@ -71,6 +71,10 @@ class MemoryStateStore:
         with self._lock:
             return steering.model_states(self._tables, self._config, now)
 
+    async def open_attempts(self) -> list[tuple[str, str]]:
+        with self._lock:
+            return self._tables.open_attempts()
+
     async def take_outbox(self, limit: int) -> list[tuple[str, str]]:
         with self._lock:
             return self._tables.take_records(limit)

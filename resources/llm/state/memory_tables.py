@@ -171,6 +171,9 @@ class MemoryTables:
     def intents_of(self, owner: str) -> list[OpenIntent]:
         return [intent for intent in self._intents.values() if intent.owner == owner]
 
+    def open_attempts(self) -> list[tuple[str, str]]:
+        return [(intent.owner, intent.record) for intent in self._intents.values()]
+
     def put_intent(self, intent: OpenIntent) -> None:
         self._intents[intent.attempt_id] = intent
 

@@ -30,7 +30,12 @@ def this_boot() -> str:
 
 def this_process() -> ProcessMark:
     """The mark of the calling process."""
-    return ProcessMark(_machine(), os.getpid(), _started(os.getpid()))
+    return process_here(os.getpid())
+
+
+def process_here(pid: int) -> ProcessMark:
+    """The mark of the process that has this id on this machine now; of one that ended if none has."""
+    return ProcessMark(_machine(), pid, _started(pid))
 
 
 def is_gone(mark: ProcessMark, here: ProcessMark) -> bool:

@@ -253,6 +253,10 @@ class StateStore(Protocol):
         """All models that were asked for or are limited."""
         ...
 
+    async def open_attempts(self) -> list[tuple[str, str]]:
+        """(owner, record) of every attempt that was admitted and is not settled, holds included; in no order."""
+        ...
+
     async def take_outbox(self, limit: int) -> list[tuple[str, str]]:
         """Up to `limit` (attempt_id, record) pairs not yet acknowledged, oldest first."""
         ...

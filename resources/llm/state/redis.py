@@ -35,7 +35,15 @@ from resources.llm.state.protocol import (
 )
 from resources.llm.state.redis_address import RedisAddress
 from resources.llm.state.redis_answers import ModelReadout, read_lookup, read_scopes, read_settled, read_verdict
-from resources.llm.state.redis_encoding import amount, encode_intent, encode_policy, lost_records, number, optional
+from resources.llm.state.redis_encoding import (
+    amount,
+    encode_intent,
+    encode_policy,
+    lost_records,
+    number,
+    optional,
+    owner_and_record,
+)
 from resources.llm.state.redis_guard_scripts import ADMIT, SETTLE, WITHDRAW
 from resources.llm.state.redis_lane import RedisLane
 from resources.llm.state.redis_script import FORMAT, Script
@@ -148,6 +156,9 @@ class RedisStateStore:
         limited = list(self._config.limits)
         answer = await self._run(steering_scripts.MODEL_STATES, *(model.encode() for model in limited))
         return steering.model_states(ModelReadout(answer, limited), self._config, now)
+
+    async def open_attempts(self) -> list[tuple[str, str]]:
+        return [owner_and_record(stored) for stored in await self._run(owner_scripts.OPEN_INTENTS)]
 
     async def take_outbox(self, limit: int) -> list[tuple[str, str]]:
         taken = await self._run(steering_scripts.TAKE, number(limit))

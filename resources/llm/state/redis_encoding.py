@@ -69,6 +69,12 @@ def encode_intent(intent: Intent, now: float) -> bytes:
     return f"{json.dumps(line)}\n{intent.record}".encode()
 
 
+def owner_and_record(stored: bytes) -> tuple[str, str]:
+    """The owner and the ledger record of a stored intent."""
+    line, _, record = stored.decode().partition("\n")
+    return json.loads(line)[1], record
+
+
 def lost_records(left_open: Sequence[bytes]) -> list[bytes]:
     """Ids and intents, alternating, to ids and the records of attempts whose maker died; oldest first.
 

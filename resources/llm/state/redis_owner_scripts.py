@@ -50,6 +50,8 @@ return redis.call('ZRANGEBYSCORE', key('owners'), '-inf', ARGV[4])
 """,
 )
 
+OPEN_INTENTS = Script("open_intents", "return redis.call('HVALS', key('intents'))\n")
+
 # ARGV: 2 owner, 3 since when silence means death ('' = it leaves by itself), then attempt ids and their lost records.
 # Answers with what is still open, as ids and intents; once nothing is, the owner is deregistered.
 BURY = Script(

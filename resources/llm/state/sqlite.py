@@ -97,6 +97,9 @@ class SqliteStateStore:
     async def models(self, now: float) -> list[ModelState]:
         return await self._file.write(lambda t: steering.model_states(t, self._config, now))
 
+    async def open_attempts(self) -> list[tuple[str, str]]:
+        return await self._file.read(lambda t: t.open_attempts())
+
     async def take_outbox(self, limit: int) -> list[tuple[str, str]]:
         return await self._file.read(lambda t: t.take_records(limit))
 

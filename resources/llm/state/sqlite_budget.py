@@ -109,6 +109,9 @@ class BudgetRows:
         rows = self._connection.execute(f"{SELECT_INTENT} WHERE owner = ? ORDER BY slot, attempt_id", (owner,))
         return [_intent(*row) for row in rows.fetchall()]
 
+    def open_attempts(self) -> list[tuple[str, str]]:
+        return self._connection.execute("SELECT owner, record FROM intents").fetchall()
+
     def put_intent(self, intent: OpenIntent) -> None:
         self._connection.execute(
             "INSERT INTO intents (attempt_id, model, scopes, reserve, tokens, owner, record, slot) "

@@ -117,6 +117,10 @@ class GuardTables(ModelTables, Protocol):
         """The open intents of an owner."""
         ...
 
+    def open_attempts(self) -> list[tuple[str, str]]:
+        """Owner and record of every open intent."""
+        ...
+
     def put_intent(self, intent: OpenIntent) -> None:
         """Make an intent durable."""
         ...
