@@ -19,7 +19,7 @@ from resources.database.repositories.batch_chunks import ChunkRecord
 from resources.database.repositories.batches import BatchRecord
 from resources.storage.atomic import write_atomically
 from resources.storage.listing import list_folder
-from resources.storage.reading import open_to_read
+from resources.storage.reading import is_there, open_to_read
 
 FILE = "dead_letter.jsonl"
 _COLUMNS = ["row", "status", "reason", "call_id"]
@@ -83,7 +83,7 @@ class DeadLetterSource:
         Raises:
             InputError: the batch has no such file.
         """
-        if not self._path.exists():
+        if not is_there(self._path):
             raise InputError(
                 "the batch has no dead letters", file=str(self._path), mend="there is nothing to ask again."
             )

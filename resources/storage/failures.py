@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from upath import UPath
 
-from domain.errors import InputError, PromptoryError, StateUnavailableError
+from domain.errors import StateUnavailableError
+from resources.storage.location import is_local
 
 _CLIENT_ERRORS = (
     ("botocore.exceptions", "BotoCoreError"),
@@ -39,8 +42,19 @@ def storage_away(error: Exception, location: str | None = None) -> StateUnavaila
     )
 
 
-def unreadable(path: UPath, error: Exception) -> PromptoryError:
-    """Why a file in a store cannot be read: for a reason of its own, or because its store does not answer now."""
-    if isinstance(error, _OF_THE_FILE):
-        return InputError(f"cannot be read: {error}", file=str(path), mend="check path and rights.")
-    return storage_away(error, str(path))
+@contextmanager
+def reaching(path: UPath) -> Iterator[None]:
+    """Around every request to a store: what its client raises is told in our words.
+
+    Raises:
+        OSError: anything of a local file; of one in a store that it is missing or may not be used.
+        StateUnavailableError: the store does not answer, or not as it should.
+    """
+    try:
+        yield
+    except _OF_THE_FILE:
+        raise
+    except storage_errors() as error:
+        if is_local(path):
+            raise
+        raise storage_away(error, str(path)) from error

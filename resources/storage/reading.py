@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, cast
 
 from upath import UPath
 
-from resources.storage.failures import storage_errors, unreadable
+from resources.storage.failures import reaching
 from resources.storage.location import is_local
 
 _BUFFER_BYTES = 1 << 20
@@ -22,20 +22,28 @@ def open_to_read(path: UPath) -> Iterator[BinaryIO]:
     Who parses the bytes can then take any `OSError` for the file's fault, which Parquet readers also raise.
 
     Raises:
-        OSError: a local file is missing or cannot be read.
-        InputError: a file in a store is missing or may not be read.
+        OSError: the file is missing or may not be read; any other reason of a local file.
         StateUnavailableError: the store does not answer.
     """
     if is_local(path):
         with path.open("rb") as stream:
             yield cast(BinaryIO, stream)
         return
-    try:
+    with reaching(path):
         opened: Any = path.open("rb")
-    except storage_errors() as error:
-        raise unreadable(path, error) from error
     with opened, io.BufferedReader(_StoreStream(opened, path), _BUFFER_BYTES) as buffered:
         yield buffered
+
+
+def is_there(path: UPath) -> bool:
+    """Whether there is a file or folder.
+
+    Raises:
+        OSError: that cannot be found out.
+        StateUnavailableError: the store does not answer.
+    """
+    with reaching(path):
+        return path.exists()
 
 
 class _StoreStream(io.RawIOBase):
@@ -52,10 +60,8 @@ class _StoreStream(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        try:
+        with reaching(self._path):
             data = self._stream.read(len(buffer))
-        except storage_errors() as error:
-            raise unreadable(self._path, error) from error
         buffer[: len(data)] = data
         return len(data)
 

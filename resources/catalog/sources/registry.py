@@ -10,7 +10,7 @@ from domain.errors import InputError
 from resources.catalog.sources.arrow import read_huggingface_folder, read_parquet
 from resources.catalog.sources.reading import RawTable
 from resources.catalog.sources.text import read_csv, read_jsonl, read_tsv
-from resources.storage.failures import storage_errors, unreadable
+from resources.storage.reading import is_there
 
 Reader = Callable[[UPath], RawTable]
 
@@ -30,11 +30,7 @@ def open_source(path: UPath) -> RawTable:
         InputError: it is missing, empty, of an unknown format, not UTF-8 or damaged.
         StateUnavailableError: the object store it is in does not answer.
     """
-    try:
-        is_there = path.exists()
-    except storage_errors() as error:
-        raise unreadable(path, error) from error
-    if not is_there:
+    if not is_there(path):
         raise InputError("the dataset file does not exist", file=str(path), mend="check dataset.source.")
     return _reader_for(path)(path)
 
