@@ -18,6 +18,7 @@ from resources.catalog.sources.reading import RawRow
 from resources.database.repositories.batch_chunks import ChunkRecord
 from resources.database.repositories.batches import BatchRecord
 from resources.storage.atomic import write_atomically
+from resources.storage.listing import list_folder
 from resources.storage.reading import open_to_read
 
 FILE = "dead_letter.jsonl"
@@ -33,7 +34,9 @@ def write_dead_letter(root: UPath, batch: BatchRecord, chunks: Sequence[ChunkRec
     folder = root / batch.folder
     bad = [chunk for chunk in chunks if chunk.ok < chunk.rows]
     if not bad:
-        (folder / FILE).unlink(missing_ok=True)
+        for old in list_folder(folder):
+            if old.name == FILE:
+                old.path.unlink(missing_ok=True)
         return 0
     written = 0
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from domain.errors import StateUnavailableError
+from upath import UPath
+
+from domain.errors import InputError, PromptoryError, StateUnavailableError
 
 _CLIENT_ERRORS = (
     ("botocore.exceptions", "BotoCoreError"),
@@ -13,6 +15,7 @@ _CLIENT_ERRORS = (
     ("gcsfs.retry", "HttpError"),
     ("google.auth.exceptions", "GoogleAuthError"),
 )
+_OF_THE_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
 def storage_errors() -> tuple[type[Exception], ...]:
@@ -34,3 +37,10 @@ def storage_away(error: Exception, location: str | None = None) -> StateUnavaila
         file=str(file) if file else None,
         mend="see to it and go on; what was answered is kept.",
     )
+
+
+def unreadable(path: UPath, error: Exception) -> PromptoryError:
+    """Why a file in a store cannot be read: for a reason of its own, or because its store does not answer now."""
+    if isinstance(error, _OF_THE_FILE):
+        return InputError(f"cannot be read: {error}", file=str(path), mend="check path and rights.")
+    return storage_away(error, str(path))
