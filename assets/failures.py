@@ -6,10 +6,9 @@ from contextlib import contextmanager
 import dagster as dg
 
 from assets.one_partition import OnePartition
+from assets.permanent_failure import stamp
 from domain.errors import PromptoryError, StateUnavailableError, UnansweredError
 
-PERMANENT_FAILURE_TAG = "promptory/permanent_failure"
-NO_RETRY_TAG = "dagster/max_retries"
 WORTH_A_RETRY = (UnansweredError, StateUnavailableError)
 
 
@@ -17,7 +16,7 @@ WORTH_A_RETRY = (UnansweredError, StateUnavailableError)
 def clear_failures(context: dg.AssetExecutionContext | OnePartition) -> Iterator[None]:
     """Turn a `PromptoryError` into one readable failure; bad input also tags the run as not worth a retry.
 
-    Dagster's run-retry daemon does not look at `allow_retries`, only at the tag.
+    A step that makes several partitions is tagged at its end: should its process die before, the others need the retry.
 
     Raises:
         dagster.Failure: instead of any `PromptoryError`.
@@ -26,7 +25,7 @@ def clear_failures(context: dg.AssetExecutionContext | OnePartition) -> Iterator
         yield
     except PromptoryError as error:
         permanent = not isinstance(error, WORTH_A_RETRY)
-        if permanent:
-            context.instance.add_run_tags(context.run.run_id, {PERMANENT_FAILURE_TAG: "true", NO_RETRY_TAG: "0"})
+        if permanent and not (isinstance(context, OnePartition) and context.shares_run):
+            stamp(context.instance, context.run.run_id)
         details = {name: str(value) for name, value in error.as_dict().items() if value is not None}
         raise dg.Failure(str(error), metadata=details, allow_retries=not permanent) from error

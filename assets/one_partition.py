@@ -9,6 +9,8 @@ import dagster as dg
 from upath import UPath
 
 from assets.check_summary import summarized
+from assets.partition_ranges import keys_to_make
+from assets.permanent_failure import stamp
 from assets.provenance import Provenance
 from resources.call_metadata import collected
 from resources.storage_io_manager import write_handle
@@ -22,10 +24,15 @@ AssetEvent = dg.Output[Any] | dg.AssetCheckResult
 
 
 class OnePartition:
-    """What making one partition of an asset needs of Dagster's context: the same, however many a run covers."""
+    """What making one partition of an asset needs of Dagster's context: the same, however many a run covers.
 
-    def __init__(self, context: dg.AssetExecutionContext, partition_key: str) -> None:
+    Attributes:
+        shares_run: the run makes others, too.
+    """
+
+    def __init__(self, context: dg.AssetExecutionContext, partition_key: str, *, shares_run: bool = False) -> None:
         self.partition_key = partition_key
+        self.shares_run = shares_run
         self.log = context.log
         self.instance = context.instance
         self.run = context.run
@@ -48,11 +55,12 @@ def each_partition(context: dg.AssetExecutionContext, root: UPath, make: Make) -
         dagster.Failure: one of several partitions failed, the backfill was cancelled meanwhile, or assets made from
             this one are in the same run of several partitions. With a single partition, whatever `make` raises.
     """
-    keys = context.partition_keys
-    if len(keys) == 1:
-        yield from _with_calls(OnePartition(context, keys[0]), make)
+    covered = context.partition_keys
+    if len(covered) == 1:
+        yield from _with_calls(OnePartition(context, covered[0]), make)
         return
     _refuse_chain(context)
+    keys = keys_to_make(context.run.tags, covered)
     many = _ManyPartitions(context, root, make)
     for key in keys:
         if _is_canceled(context):
@@ -60,7 +68,7 @@ def each_partition(context: dg.AssetExecutionContext, root: UPath, make: Make) -
         else:
             many.make(key)
     yield from many.checks()
-    many.raise_failures()
+    many.raise_failures(len(keys))
 
 
 class _ManyPartitions:
@@ -71,9 +79,10 @@ class _ManyPartitions:
         self._provenance = Provenance(context)
         self._results: dict[str, list[dg.AssetCheckResult]] = {}
         self._failed: dict[str, str] = {}
+        self._is_permanent = False
 
     def make(self, key: str) -> None:
-        one = OnePartition(self._context, key)
+        one = OnePartition(self._context, key, shares_run=True)
         try:
             made_from = self._provenance.tags(key)
             for event in _with_calls(one, self._make):
@@ -83,6 +92,7 @@ class _ManyPartitions:
                     self._record(key, event, made_from)
         except dg.Failure as failure:
             self._failed[key] = failure.description or "failed"
+            self._is_permanent = self._is_permanent or not failure.allow_retries
             self._context.log.warning(f"{key}: {failure.description}")
         except Exception as error:  # a bug in one task must not cost the others their work; it fails the run below
             self._failed[key] = f"{type(error).__name__}: {error}"
@@ -94,13 +104,15 @@ class _ManyPartitions:
     def checks(self) -> Iterator[dg.AssetCheckResult]:
         return summarized(self._results)
 
-    def raise_failures(self) -> None:
+    def raise_failures(self, tried: int) -> None:
         if not self._failed:
             return
+        if self._is_permanent:
+            stamp(self._context.instance, self._context.run.run_id)
         named = "; ".join(f"{key}: {reason}" for key, reason in list(self._failed.items())[:_SHOWN])
         more = f"; and {len(self._failed) - _SHOWN} more" if len(self._failed) > _SHOWN else ""
         raise dg.Failure(
-            f"{len(self._failed)} of {len(self._context.partition_keys)} partitions failed: {named}{more}",
+            f"{len(self._failed)} of {tried} partitions failed: {named}{more}",
             metadata={FAILED_PARTITIONS: dg.MetadataValue.json(self._failed)},
             allow_retries=False,
         )

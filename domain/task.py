@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -23,6 +25,14 @@ from domain.schedule import ScheduleSpec
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, without what was worked out from the former values."""
+        copied = super().model_copy(update=update, deep=deep)
+        values: dict[str, Any] = vars(copied)
+        for name in values.keys() - type(self).model_fields.keys():
+            del values[name]
+        return copied
 
 
 class DatasetSpec(_Part):
@@ -75,6 +85,11 @@ class PromptSpec(_Part):
 
     def version(self) -> PromptVersion:
         """The prompt version this text stands for."""
+        return self.authored
+
+    @cached_property
+    def authored(self) -> PromptVersion:
+        """`version()`, made once: sensors ask a thousand tasks for it every few seconds."""
         steps = tuple(PromptStep.model_validate(step.model_dump()) for step in self.steps)
         return PromptVersion(steps=steps, model=self.model, parameters=self.parameters)
 
@@ -152,10 +167,19 @@ class Task(_Part):
     )
     drift: DriftSpec = DriftSpec()
 
-    @property
+    @cached_property
     def spec_id(self) -> str:
         """SHA-256 of the whole specification."""
         return content_id(self.model_dump(mode="json"))
+
+    @cached_property
+    def reading(self) -> dict[str, Any]:
+        """What the rows are read and checked by, as JSON values: dataset, output contract and evaluators."""
+        return {
+            "dataset": self.dataset.model_dump(mode="json"),
+            "contract": self.prompt.steps[-1].output.model_dump(mode="json"),
+            "evaluators": [spec.model_dump(mode="json") for spec in self.evaluators],
+        }
 
     @property
     def metric(self) -> EvaluatorSpec:

@@ -12,12 +12,8 @@ from collections.abc import Iterable
 from dagster import DagsterInstance, DagsterRun
 from dagster._core.run_coordinator.base import SubmitRunContext  # how Dagster hands a run to a coordinator of one's own
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    PARTITION_NAME_TAG,
-)
 
+from assets.partition_ranges import keys_of_run
 from assets.partitions import tasks_partitions
 from assets.pools import LLM_POOL
 from domain.errors import PromptoryError
@@ -44,13 +40,9 @@ class ProviderQueue(QueuedRunCoordinator):
 
 
 def _tasks_of(run: DagsterRun, instance: DagsterInstance) -> list[str]:
-    """The tasks among the run's partitions; several where a backfill put them into one run."""
+    """The tasks among the run's partitions; several where a backfill or a sensor put them into one run."""
     known = instance.get_dynamic_partitions(str(tasks_partitions.name))
-    first, last = run.tags.get(ASSET_PARTITION_RANGE_START_TAG), run.tags.get(ASSET_PARTITION_RANGE_END_TAG)
-    if first in known and last in known:
-        return list(known[known.index(first) : known.index(last) + 1])
-    task = run.tags.get(PARTITION_NAME_TAG)
-    return [task] if task is not None and task in known else []
+    return [task for task in keys_of_run(run.tags, known) if task in known]
 
 
 def _providers(tasks: Iterable[str]) -> set[str]:

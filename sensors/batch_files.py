@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from assets.failures import PERMANENT_FAILURE_TAG
 from assets.partitions import tasks_partitions
+from assets.permanent_failure import PERMANENT_FAILURE_TAG
 from jobs.predict_batches import predict_batches
 from resources.batch_inference.due import DueTask, due_tasks
 from resources.catalog_resource import CatalogResource

@@ -1,19 +1,34 @@
 """Sensor: task files and dataset files, new or changed."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import dagster as dg
 
+from assets.partition_ranges import KeyRange, bridged_ranges
 from assets.partitions import tasks_partitions
+from domain.identity import content_id
 from jobs.ingest import ingest
 from resources.catalog.catalog import CatalogEntry
 from resources.catalog.changes import ChangeWatch, Cursor, TaskFingerprint, fingerprint_of
+from resources.catalog.snapshot import source_digests
 from resources.catalog_resource import CatalogResource
 from resources.database.repositories import dataset_versions, prompt_versions, tasks
 from resources.database.session import Database
 from resources.database_resource import DatabaseResource
+from resources.storage.failures import storage_errors
+from sensors.kept_cursor import KeptCursor
 
 INTERVAL_S = 15
+READING_S = 30.0
+"""Dagster gives up a tick after 60 s: files that cannot be read in this time are left to the next one."""
+
+SINGLY = 10
+"""Up to so many changed tasks have a run each; more share runs."""
+
+MOST_PER_RUN = 100
+LONGEST_RANGE = 2 * MOST_PER_RUN
+"""From end to end: Dagster notes every partition of a run's range as planned, those between changed ones too."""
 
 
 @dg.sensor(
@@ -22,67 +37,135 @@ INTERVAL_S = 15
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "Watches `catalog/tasks/`, the dataset files they name and `landing/<task>/`. A new task becomes a partition; "
-        "changed content, not a changed date, requests one run that reads it."
+        "changed content, not a changed date, requests one run that reads it. More than ten changed tasks share runs, "
+        "a hundred at most in each."
     ),
 )
 def catalog_files(
     context: dg.SensorEvaluationContext, catalog: CatalogResource, database: DatabaseResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Request a run for every task whose files say something new."""
-    cursor = Cursor.load(context.cursor)
+    """Request runs for the tasks whose files say something new."""
+    kept = KeptCursor(context.instance, f"catalog_files/{catalog.folder}", context.cursor)
+    cursor = Cursor.load(kept.load())
     reading = catalog.catalog().read()
     for error in reading.errors:
         context.log.error(str(error))
-    watch = ChangeWatch(cursor, catalog.landing_root())
-    now = {entry.task.name: watch.fingerprint(entry) for entry in reading.entries}
     with database.connect() as opened:
-        known = cursor.tasks or _already_ingested(reading.entries, opened)
-    requests = [request for name, one in now.items() for request in _requests(name, one, known.get(name))]
-    there = frozenset(context.instance.get_dynamic_partitions(str(tasks_partitions.name)))
-    partitions = [name for name in now if name not in there]
-    cursor.tasks = {**known, **now}
-    cursor.digests = watch.digests
+        known = cursor.tasks or already_ingested(reading.entries, opened)
+    watch = ChangeWatch(cursor, catalog.landing_root(), _after(READING_S))
+    now = _fingerprints(context, watch, reading.entries)
+    changes = _changes(known, now)
+    number = cursor.requests + bool(changes)
+    requests = run_requests(changes, now, _partitions_with(context.instance, list(now)), number)
+    after = Cursor({**known, **now}, watch.digests, number)
     return dg.SensorResult(
         run_requests=requests,
-        dynamic_partitions_requests=[tasks_partitions.build_add_request(partitions)] if partitions else [],
-        cursor=cursor.dump(),
-        skip_reason=None if requests else _skip_sentence(len(now), len(reading.errors)),
+        cursor=kept.keep(after.dump()),
+        skip_reason=None if requests else _skip_sentence(len(now), len(reading.entries), len(reading.errors)),
     )
 
 
-def _requests(name: str, now: TaskFingerprint, before: TaskFingerprint | None) -> Iterator[dg.RunRequest]:
-    changed = [
-        asset
-        for asset, differs in (
-            ("dataset", before is None or before.dataset != now.dataset),
-            ("prompt_version", before is None or before.prompt != now.prompt),
-        )
-        if differs
+def run_requests(
+    changes: Mapping[str, Sequence[str]], now: Mapping[str, TaskFingerprint], order: Sequence[str], number: int
+) -> list[dg.RunRequest]:
+    """One run per task where few changed; otherwise tasks with the same changed assets share runs.
+
+    Args:
+        changes: changed assets by task.
+        order: all tasks that are partitions, in Dagster's order.
+        number: of this time that runs are requested. With what the files say it makes the runs' keys: asked again, they
+            are the same runs; what changes and changes back is read again.
+    """
+    if len(changes) <= SINGLY:
+        return [_request(KeyRange((name,)), assets, now, number) for name, assets in changes.items()]
+    by_assets: dict[tuple[str, ...], list[str]] = {}
+    for name, assets in changes.items():
+        by_assets.setdefault(tuple(assets), []).append(name)
+    return [
+        _request(one, assets, now, number)
+        for assets, names in by_assets.items()
+        for one in bridged_ranges(order, names, MOST_PER_RUN, LONGEST_RANGE)
     ]
-    if changed:
-        yield dg.RunRequest(
-            run_key=f"{name}:{now.dataset}:{now.prompt}",
-            partition_key=name,
-            asset_selection=[dg.AssetKey(asset) for asset in changed],
-        )
 
 
-def _already_ingested(entries: tuple[CatalogEntry, ...], database: Database) -> dict[str, TaskFingerprint]:
+def already_ingested(entries: Sequence[CatalogEntry], database: Database) -> dict[str, TaskFingerprint]:
     """What the command line has read already, so that starting Dagster does not read it again."""
-    known: dict[str, TaskFingerprint] = {}
     with database.session(read_only=True) as session:
-        stored = {record.name: record.task for record in tasks.list_tasks(session)}
-        for entry in entries:
-            name = entry.task.name
-            version = dataset_versions.latest(session, name)
-            if name not in stored or version is None:
-                continue
-            # A run of `dataset` alone stores the task too, and leaves its prompt unregistered.
-            if prompt_versions.find(session, name, stored[name].prompt.version().id):
-                known[name] = fingerprint_of(stored[name], [str(source["sha256"]) for source in version.sources])
+        stored = {record.name: record for record in tasks.list_tasks(session)}
+        newest = dataset_versions.latest_of_all(session)
+        registered = prompt_versions.ids_of_all(session)
+    known: dict[str, TaskFingerprint] = {}
+    for name, read in ((entry.task.name, entry.task) for entry in entries):
+        if name not in stored or name not in newest:
+            continue
+        fingerprint = fingerprint_of(stored[name].task_like(read), source_digests(newest[name].sources))
+        # A run of `dataset` alone stores the task too, and leaves its prompt unregistered.
+        if (name, fingerprint.prompt) in registered:
+            known[name] = fingerprint
     return known
 
 
-def _skip_sentence(tasks_read: int, errors: int) -> str:
+def _fingerprints(
+    context: dg.SensorEvaluationContext, watch: ChangeWatch, entries: Sequence[CatalogEntry]
+) -> dict[str, TaskFingerprint]:
+    """Of the tasks whose files could be read in time; one that cannot be read hides no other."""
+    found: dict[str, TaskFingerprint] = {}
+    for entry in entries:
+        try:
+            fingerprint = watch.fingerprint(entry)
+        except storage_errors() as error:
+            context.log.warning(f"the dataset files of {entry.task.name} cannot be read: {error}")
+            continue
+        if fingerprint is not None:
+            found[entry.task.name] = fingerprint
+    return found
+
+
+def _changes(known: Mapping[str, TaskFingerprint], now: Mapping[str, TaskFingerprint]) -> dict[str, list[str]]:
+    """Assets whose files say something new, by task; tasks without any are left out."""
+    found: dict[str, list[str]] = {}
+    for name, one in now.items():
+        before = known.get(name)
+        if before is None or before.dataset != one.dataset:
+            found.setdefault(name, []).append("dataset")
+        if before is None or before.prompt != one.prompt:
+            found.setdefault(name, []).append("prompt_version")
+    return found
+
+
+def _request(chosen: KeyRange, assets: Sequence[str], now: Mapping[str, TaskFingerprint], number: int) -> dg.RunRequest:
+    selection = [dg.AssetKey(asset) for asset in assets]
+    content = [[name, now[name].dataset, now[name].prompt] for name in chosen.keys]
+    told = chosen.keys[0] if len(chosen.keys) == 1 else f"{len(chosen.keys)} tasks"
+    return dg.RunRequest(
+        run_key=f"{told}:{number}:{content_id([list(assets), content])}",
+        partition_key=chosen.keys[0] if len(chosen.keys) == 1 else None,
+        tags={} if len(chosen.keys) == 1 else chosen.tags,
+        asset_selection=selection,
+    )
+
+
+def _partitions_with(instance: dg.DagsterInstance, names: Sequence[str]) -> Sequence[str]:
+    """All tasks that are partitions, new ones included, in Dagster's order.
+
+    They are added here and not by the daemon after the tick: another sensor may add some meanwhile, and ranges cut from
+    a supposed order would then be others.
+    """
+    kind = str(tasks_partitions.name)
+    there = instance.get_dynamic_partitions(kind)
+    missing = sorted(frozenset(names) - frozenset(there))
+    if not missing:
+        return there
+    instance.add_dynamic_partitions(kind, missing)
+    return instance.get_dynamic_partitions(kind)
+
+
+def _after(seconds: float) -> Callable[[], bool]:
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() > end
+
+
+def _skip_sentence(looked_at: int, tasks_read: int, errors: int) -> str:
     broken = f", {errors} task files cannot be read (see the log)" if errors else ""
-    return f"{tasks_read} tasks, nothing new{broken}."
+    later = f", {tasks_read - looked_at} of them still to be looked at" if looked_at < tasks_read else ""
+    return f"{tasks_read} tasks{later}, nothing new{broken}."

@@ -30,6 +30,8 @@ from resources.storage_resource import StorageResource
 
 PREVIEW_ROWS = 8
 QUARANTINE_ROWS = 20
+SHOWN_SOURCES = 50
+"""Of a version that was read from more files, the newest so many: the database has all of them."""
 
 CHECKS = [
     dg.AssetCheckSpec("schema", asset="dataset", description="Every row has the declared columns and answers."),
@@ -70,7 +72,6 @@ def _snapshot(
         entry = catalog.catalog().get(context.partition_key)
         store = DatasetStore(storage.path())
         snapshot = take_snapshot(entry, catalog.landing_root(), opened, store, datetime.now(UTC))
-    context.log.info(f"dataset v{snapshot.version.version}: {snapshot.version.rows} rows")
     yield dg.Output(
         snapshot.version, data_version=dg.DataVersion(snapshot.version.id), metadata=_metadata(snapshot, storage)
     )
@@ -106,7 +107,8 @@ def _metadata(snapshot: Snapshot, storage: StorageResource) -> dict[str, Any]:
         "dagster/row_count": version.rows,
         "split_rows": version.split_rows,
         "quarantined_rows": version.quarantined,
-        "sources": [dict(source) for source in version.sources],
+        "files": len(version.sources),
+        "sources": [dict(source) for source in version.sources[-SHOWN_SOURCES:]],
         "rows": dg.MetadataValue.path(str(storage.path() / version.storage_path)),
         "preview": dg.MetadataValue.md(markdown_table(["split", *fields, "expected"], preview)),
     }

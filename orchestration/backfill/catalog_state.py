@@ -59,7 +59,7 @@ def read_catalog(environment: Environment, database: Database, *, with_files: bo
         newest = dataset_versions.latest_of_all(session)
         prompts = prompt_versions.ids_of_all(session)
     watch = ChangeWatch(Cursor(), path_at(environment.landing_root))
-    now = {name: watch.fingerprint(entry) for name, entry in entries.items()}
+    now = {name: found for name, entry in entries.items() if (found := watch.fingerprint(entry)) is not None}
     changed_rows = {name for name in entries if _has_new_rows(entries[name], stored.get(name), newest, now[name])}
     changed_prompts = {name for name, one in now.items() if (name, one.prompt) not in prompts}
     return CatalogState(
@@ -76,6 +76,4 @@ def _has_new_rows(
     version = newest.get(entry.task.name)
     if stored is None or version is None:
         return True
-    # Most files say what is stored: that is seen without parsing the stored task again.
-    task = entry.task if stored.spec_id == entry.task.spec_id else stored.task
-    return fingerprint_of(task, list(source_digests(version.sources))).dataset != now.dataset
+    return fingerprint_of(stored.task_like(entry.task), source_digests(version.sources)).dataset != now.dataset

@@ -52,7 +52,7 @@ def read_outcome(instance: dg.DagsterInstance, backfill: Backfill) -> Outcome:
 def _read_run(
     instance: dg.DagsterInstance, run: dg.DagsterRun, order: Sequence[str], backfill: Backfill, outcome: Outcome
 ) -> None:
-    keys = keys_of_run(dict(run.tags), order)
+    keys = keys_of_run(run.tags, order)
     assets = [one for one in backfill.targets if dg.AssetKey.from_user_string(one) in (run.asset_selection or ())]
     outcome.runs.append(RunSummary(run.run_id, run.status.value, tuple(assets), len(keys)))
     reasons: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,10 +26,15 @@ class TaskFingerprint:
 
 @dataclass(slots=True)
 class Cursor:
-    """What was handled: a fingerprint by task, and digests by file so that an untouched file is not read again."""
+    """What was handled: a fingerprint by task, and digests by file so that an untouched file is not read again.
+
+    Attributes:
+        requests: how often runs were requested. Files that change and change back ask for a run each time.
+    """
 
     tasks: dict[str, TaskFingerprint] = field(default_factory=dict)
     digests: dict[str, tuple[str, str]] = field(default_factory=dict)
+    requests: int = 0
 
     @classmethod
     def load(cls, text: str | None) -> Cursor:
@@ -37,53 +43,59 @@ class Cursor:
             return cls()
         value: dict[str, Any] = json.loads(text)
         tasks = {name: TaskFingerprint(**parts) for name, parts in value["tasks"].items()}
-        return cls(tasks, {path: (stamp, digest) for path, (stamp, digest) in value["digests"].items()})
+        digests = {path: (stamp, digest) for path, (stamp, digest) in value["digests"].items()}
+        return cls(tasks, digests, value.get("requests", 0))
 
     def dump(self) -> str:
         """The cursor as text."""
         tasks = {name: {"dataset": one.dataset, "prompt": one.prompt} for name, one in self.tasks.items()}
-        return json.dumps({"tasks": tasks, "digests": self.digests})
+        return json.dumps({"tasks": tasks, "digests": self.digests, "requests": self.requests})
 
 
 class ChangeWatch:
     """Takes fingerprints of tasks; reads a file again only when its size or date, or in a store its tag, changed."""
 
-    def __init__(self, cursor: Cursor, landing_root: UPath) -> None:
+    def __init__(self, cursor: Cursor, landing_root: UPath, is_late: Callable[[], bool] = lambda: False) -> None:
         """See which tasks have a landing folder: in an object store each folder that is listed is a request.
+
+        Args:
+            is_late: whether there is no more time to read files; what was read until then is kept in `digests`.
 
         Raises:
             OSError: the landing folder cannot be listed.
         """
         self._old = cursor.digests
         self._landing_root = landing_root
+        self._is_late = is_late
         self._landed = folder_names(landing_root)
         self.digests: dict[str, tuple[str, str]] = {}
 
-    def fingerprint(self, entry: CatalogEntry) -> TaskFingerprint:
-        """The task's fingerprint now.
+    def fingerprint(self, entry: CatalogEntry) -> TaskFingerprint | None:
+        """The task's fingerprint now; None where its files could not all be read in time.
 
         Raises:
-            OSError: a dataset file disappeared while it was read.
+            OSError: a dataset file cannot be read, or disappeared meanwhile.
         """
         declared = entry_at(declared_source(entry.task, entry.path))
         landed = landing_files(self._landing_root, entry.task.name) if entry.task.name in self._landed else []
-        return fingerprint_of(entry.task, [self._digest(file) for file in (declared, *landed) if file is not None])
+        files = {str(file.path): file for file in (declared, *landed) if file is not None}
+        stamps = {place: _stamp(file) for place, file in files.items()}
+        for place, stamp in stamps.items():
+            known = self._old.get(place)
+            if known is not None and known[0] == stamp:
+                self.digests[place] = known
+        for place, file in files.items():
+            if place not in self.digests:
+                if self._is_late():
+                    return None
+                self.digests[place] = (stamps[place], file_digest(file.path))
+        return fingerprint_of(entry.task, [self.digests[place][1] for place in files])
 
-    def _digest(self, file: Entry) -> str:
-        place = str(file.path)
-        stamp = "|".join(one.stamp for one in files_below(file.path)) if file.is_folder else file.stamp
-        known = self._old.get(place)
-        digest = known[1] if known and known[0] == stamp else file_digest(file.path)
-        self.digests[place] = (stamp, digest)
-        return digest
 
-
-def fingerprint_of(task: Task, digests: list[str]) -> TaskFingerprint:
+def fingerprint_of(task: Task, digests: Sequence[str]) -> TaskFingerprint:
     """The fingerprint that a task with dataset files of these digests has."""
-    reading = {
-        "dataset": task.dataset.model_dump(mode="json"),
-        "contract": task.prompt.steps[-1].output.model_dump(mode="json"),
-        "evaluators": [spec.model_dump(mode="json") for spec in task.evaluators],
-        "files": digests,
-    }
-    return TaskFingerprint(content_id(reading), task.prompt.version().id)
+    return TaskFingerprint(content_id({**task.reading, "files": list(digests)}), task.prompt.version().id)
+
+
+def _stamp(file: Entry) -> str:
+    return "|".join(one.stamp for one in files_below(file.path)) if file.is_folder else file.stamp

@@ -7,17 +7,20 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import chain
 from math import floor
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 from sqlalchemy import JSON, Boolean, Float, Table
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import Session
 
-from resources.database.insert_ignore import Insert, insert_into
+from resources.database.insert_ignore import insert_into
 from resources.database.tables.base import Base, UtcDateTime
 
-Complete = Callable[[Insert], Insert]
+if TYPE_CHECKING:
+    from resources.database.insert_ignore import Insert
+
+    Complete = Callable[[Insert], Insert]
 Convert = Callable[[Any], Any]
 
 # 24 columns make 3,072 parameters; SQLite takes 32,766.
@@ -38,7 +41,6 @@ class BulkWrite:
     """
 
     def __init__(self, table: type[Base], columns: Sequence[str], complete: Complete) -> None:
-        self._row_class = table
         self._table = cast(Table, table.__table__)
         if list(columns) != [column.name for column in self._table.columns]:
             raise ValueError(f"these are not the columns of {self._table.name}, in their order: {list(columns)}")
@@ -67,8 +69,8 @@ class BulkWrite:
             connection.exec_driver_sql(many, tuple(_converted(part, len(self._columns), converters)))
 
     def _prepare(self, dialect: Dialect) -> tuple[str, list[tuple[int, Convert]], bool]:
-        insert = insert_into(dialect, self._row_class)
-        compiled = self._complete(insert).compile(dialect=dialect, column_keys=list(self._columns))
+        insert = self._complete(insert_into(self._table, dialect.name))
+        compiled = insert.compile(dialect=dialect, column_keys=list(self._columns))
         converters = [
             (place, convert)
             for place, column in enumerate(self._table.columns)

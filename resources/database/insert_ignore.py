@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Table
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Dialect
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import Session
 
 from resources.database.tables import Base
 
-Insert = postgresql.Insert | sqlite.Insert
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
+
+    Insert = postgresql.Insert | sqlite.Insert
 
 
-def insert_into(dialect: Dialect, table: type[Base]) -> Insert:
-    """An INSERT into `table` that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
-    return postgresql.insert(_core(table)) if dialect.name == "postgresql" else sqlite.insert(_core(table))
+def insert_into(table: Table, dialect: str) -> Insert:
+    """An INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql  # imports what knows of each of its drivers, too
+
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 def dialect_insert(session: Session, table: type[Base]) -> Insert:
-    """The same, for the session's database."""
-    return insert_into(session.get_bind().dialect, table)
+    """`insert_into` for the table and the dialect of a session."""
+    return insert_into(_core(table), session.get_bind().dialect.name)
 
 
 def insert_ignore(session: Session, table: type[Base], rows: Sequence[dict[str, Any]]) -> int:

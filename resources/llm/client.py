@@ -9,13 +9,12 @@ import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from decimal import Decimal
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from domain.errors import InputError, PromptoryError, ProviderError, StateUnavailableError, UnansweredError
 from domain.pricing import Usage, usd_to_nano
-from resources.llm.assembly import Core, wrap_layers
 from resources.llm.budget_summary import BudgetLine, looked_at, summarise
-from resources.llm.call import BATCH_PURPOSE, Call
+from resources.llm.call import BATCH_PURPOSE, Call, Layer
 from resources.llm.call_checks import check_context, check_request
 from resources.llm.events import CallFinished, Subscriber
 from resources.llm.health import Health, judge, state_away
@@ -25,6 +24,9 @@ from resources.llm.scopes import check_scope_name
 from resources.llm.state.protocol import BreakerState, CacheStats, ScopeState
 from resources.llm.types import CallContext, Completion, Request
 
+if TYPE_CHECKING:
+    from resources.llm.assembly import Core
+
 _log = logging.getLogger(__name__)
 _NO_USAGE = Usage()
 _NO_CONTEXT = CallContext()
@@ -33,9 +35,9 @@ _NO_CONTEXT = CallContext()
 class LLMClient:
     """An open execution core. Made by `open_client`; used on the event loop that opened it."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, layers: Layer) -> None:
         self._core = core
-        self._layers = wrap_layers(core)
+        self._layers = layers
         self._provider_batches = ProviderBatches(core)
         self._closed = False
         # Looked up once: every call needs them, and a cached answer takes no longer than a few such ways.

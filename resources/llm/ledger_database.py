@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from sqlalchemy import literal_column, select
 from sqlalchemy.orm import Session
 
 from resources.database.bulk_write import BulkWrite
-from resources.database.insert_ignore import Insert
 from resources.database.locks import lock_until_commit
 from resources.database.repositories import budget_scopes, ledger_days, provider_jobs
 from resources.database.repositories.provider_jobs import ProviderJob
@@ -30,6 +29,9 @@ from resources.llm.ledger_rows import (
 )
 from resources.llm.records import LOST
 from resources.llm.state.protocol import HOLD, Intent
+
+if TYPE_CHECKING:
+    from resources.database.insert_ignore import Insert
 
 ScopeTotals = list[tuple[str, int, int]]
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from resources.llm.assembly import assemble
 from resources.llm.call import Timing
 from resources.llm.client import LLMClient
 from resources.llm.settings import CoreSettings
@@ -41,12 +40,14 @@ async def open_client(
         SchemaVersionError: it is on another schema.
         StateUnavailableError: the state store does not answer.
     """
+    from resources.llm.assembly import assemble, wrap_layers  # all layers: the types do not need them
+
     if monotonic is None:
         monotonic = time.monotonic if clock is time.time else clock
     timing = Timing(clock, monotonic, sleep, rng or random.Random())  # noqa: S311 - jitter is no secret
     core = await assemble(settings, open_state_store(settings.state), timing, providers)
     core.heartbeat.start(settings.lease_s, settings.flush_interval_s)
-    client = LLMClient(core)
+    client = LLMClient(core, wrap_layers(core))
     try:
         yield client
     finally:

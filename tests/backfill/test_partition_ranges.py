@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assets.partition_ranges import key_ranges, keys_of_run
+from assets.partition_ranges import bridged_ranges, key_ranges, keys_of_run
 
 ORDER = [f"k{n}" for n in range(12)]
 
@@ -35,3 +35,22 @@ def test_a_run_whose_range_is_gone_covers_nothing() -> None:
     tags = key_ranges(ORDER, ORDER, None)[0].tags
     assert keys_of_run(tags, ORDER[1:]) == ()
     assert keys_of_run({}, ORDER) == ()
+
+
+@given(st.sets(st.sampled_from(ORDER)), st.integers(1, 12), st.integers(1, 12))
+def test_bridged_ranges_make_exactly_what_is_wanted(wanted: set[str], most: int, longest: int) -> None:
+    ranges = bridged_ranges(ORDER, wanted, most, longest)
+
+    assert [key for one in ranges for key in one.keys] == [key for key in ORDER if key in wanted]
+    for one in ranges:
+        assert len(one.keys) <= most
+        assert ORDER.index(one.keys[-1]) - ORDER.index(one.keys[0]) < longest
+        assert keys_of_run(one.tags, ORDER) == one.keys
+    assert len(ranges) <= -(-len(wanted) // most) + -(-len(ORDER) // longest)
+
+
+def test_keys_far_apart_share_a_run() -> None:
+    assert [one.keys for one in bridged_ranges(ORDER, ["k0", "k5", "k9", "k11"], 3, 10)] == [
+        ("k0", "k5", "k9"),
+        ("k11",),
+    ]

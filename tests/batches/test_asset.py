@@ -15,7 +15,7 @@ from loop.workplace import TASK, Example, Workplace, task_values
 from upath import UPath
 
 from assets.batch_inference.batch_predictions import batch_predictions
-from assets.failures import PERMANENT_FAILURE_TAG
+from assets.permanent_failure import PERMANENT_FAILURE_TAG
 from domain.task import Task
 from jobs.predict_batches import predict_batches as job
 from orchestration.task_resources import build_task_resources

@@ -117,3 +117,16 @@ def test_several_output_columns_make_one_object() -> None:
     )
     assert loaded.dataset.output == ("a", "b")
     assert Task.model_validate(loaded.model_dump(mode="json")) == loaded
+
+
+def test_a_changed_copy_is_not_taken_for_the_original() -> None:
+    loaded = Task.model_validate(task())
+    before = (loaded.spec_id, loaded.reading, loaded.prompt.version().id)
+
+    copied = loaded.model_copy(update={"evaluators": (ChoiceLabelSpec(),)})
+    prompt = loaded.prompt.model_copy(update={"model": "openai/other"})
+
+    assert copied.spec_id != before[0]
+    assert copied.reading != before[1]
+    assert prompt.version().id != before[2]
+    assert (loaded.spec_id, loaded.reading, loaded.prompt.version().id) == before

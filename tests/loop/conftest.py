@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
+from loop.watch import Watch
 from loop.workplace import KEY_VARIABLE, Example, Workplace, task_values
 
 from resources.metrics.dbt_project import prepare_manifest
@@ -36,6 +38,13 @@ def make_workplace(tmp_path: Path) -> MakeWorkplace:
         return place.prepare()
 
     return make
+
+
+@pytest.fixture
+def watch(make_workplace: MakeWorkplace, tmp_path: Path) -> Iterator[Watch]:
+    """The sensor over the catalog of a workplace with one small task."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        yield Watch(make_workplace(12), instance)
 
 
 @pytest.fixture(scope="session")

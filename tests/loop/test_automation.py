@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 from loop.workplace import INGEST, TASK, Example, Workplace, task_values
 
+from assets.partition_ranges import key_ranges
 from orchestration.definitions import build_definitions
 
 DOWNSTREAM = ("optimization_run", "evaluation", "promotion")
@@ -20,7 +21,7 @@ class Daemon:
 
     def __init__(self, place: Workplace, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
         self.place = place
-        self._definitions = definitions
+        self.definitions = definitions
         self.instance = instance
         self._cursor: Any = None
         self._job = definitions.resolve_implicit_global_asset_job_def()
@@ -28,7 +29,7 @@ class Daemon:
     def tick(self) -> dict[str, list[str]]:
         """The assets requested, by task."""
         result = dg.evaluate_automation_conditions(
-            defs=self._definitions,
+            defs=self.definitions,
             instance=self.instance,
             asset_selection=dg.AssetSelection.assets(*WATCHED),
             cursor=self._cursor,
@@ -264,3 +265,35 @@ def test_a_task_switched_to_compress_by_itself_needs_no_reload(make_daemon: Make
 
     assert daemon.settle() == {TASK: ["compression", "promotion"]}
     assert daemon.tick() == {}
+
+
+@pytest.mark.filterwarnings("ignore:Function `AssetSelection.keys`:DeprecationWarning")  # Dagster itself calls it
+def test_many_tasks_at_once_are_one_backfill_in_few_runs(make_daemon: MakeDaemon) -> None:
+    """As the daemon asks the sensor: one request per tick, not one per task."""
+    daemon = make_daemon(optimize="manual")
+    names = [f"task_{number:03d}" for number in range(60)]
+    daemon.instance.add_dynamic_partitions("tasks", names)
+    for asset in INGEST:
+        for name in names:
+            made = dg.AssetMaterialization(asset, partition=name, tags={"dagster/data_version": f"{asset} of {name}"})
+            daemon.instance.report_runless_asset_event(made)
+    unleaked = dg.AssetCheckEvaluation(asset_key=dg.AssetKey("dataset"), check_name="split_leakage", passed=True)
+    daemon.instance.report_runless_asset_event(unleaked)
+    repository = daemon.definitions.get_repository_def()
+    sensor = repository.get_sensor_def("downstream_automation")
+    requests: list[dg.RunRequest] = []
+    cursor: str | None = None
+    for _ in range(2):
+        with dg.build_sensor_context(daemon.instance, cursor=cursor, repository_def=repository) as context:
+            ticked = sensor.evaluate_tick(context)
+        requests += ticked.run_requests or []
+        cursor = ticked.cursor
+
+    (request,) = requests
+    subset = request.asset_graph_subset
+    assert subset is not None
+    wanted = {key.to_user_string(): subset.get_partitions_subset(key).get_partition_keys() for key in subset.asset_keys}
+    assert {asset: sorted(keys) for asset, keys in wanted.items()} == {"evaluation": names, "promotion": names}
+    policy = daemon.definitions.resolve_asset_graph().get(dg.AssetKey("evaluation")).backfill_policy
+    assert policy is not None
+    assert len(key_ranges(names, names, policy.max_partitions_per_run)) == 3

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from loop.workplace import INGEST, TASK, Example, Workplace, csv_text
 
-from assets.failures import PERMANENT_FAILURE_TAG
+from assets.permanent_failure import PERMANENT_FAILURE_TAG
 from resources.database.repositories import dataset_versions
 
 ROWS = 48

@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 from loop.workplace import CHECKOUT, Workplace
 
-MOST_TIMES_DAGSTER = 1.7
+MOST_TIMES_DAGSTER = 1.5
 ROUNDS = 3
 # A disturbed measurement is repeated; one that is too slow stays so.
 MOST_ROUNDS = 9

@@ -3,79 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 import yaml
-from dagster._core.definitions.instigation_logger import get_instigation_log_records  # not public, nor is another way
+from loop.watch import Watch
 from loop.workplace import INGEST, TASK, Example, Workplace, task_values
-
-from assets.datasets.dataset import dataset
-from assets.prompts.prompt_version import prompt_version
-from jobs.ingest import ingest
-from orchestration.task_resources import build_task_resources
-from sensors.catalog_files import catalog_files
-
-LOG_KEY = ["sensor", catalog_files.name]
-
-
-class Watch:
-    """The sensor, ticking as the daemon lets it: it keeps the cursor and adds the partitions it is told to."""
-
-    def __init__(self, place: Workplace, instance: dg.DagsterInstance) -> None:
-        self.place = place
-        self.instance = instance
-        self.cursor: str | None = None
-        self.skipped: str | None = None
-        resources = build_task_resources(place.environment)
-        self._resources = {name: resources[name] for name in ("catalog", "database")}
-        self._definitions = dg.Definitions(
-            assets=[dataset, prompt_version],
-            jobs=[ingest],
-            sensors=[catalog_files],
-            resources=resources,
-        )
-
-    def tick(self) -> dict[str, list[str]]:
-        """The assets requested, by task."""
-        with dg.SensorEvaluationContext(
-            instance_ref=self.instance.get_ref(),
-            last_tick_completion_time=None,
-            last_run_key=None,
-            cursor=self.cursor,
-            repository_name=None,
-            definitions=self._definitions,
-            sensor_name=catalog_files.name,
-            resources=self._resources,
-            log_key=LOG_KEY,
-        ) as context:
-            result = catalog_files.evaluate_tick(context)
-        for request in result.dynamic_partitions_requests or ():
-            self.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
-        requests = result.run_requests or []
-        assert {request.partition_key for request in requests} <= set(self.partitions())
-        assert len({request.run_key for request in requests}) == len(requests)
-        self.cursor, self.skipped = result.cursor, result.skip_message
-        return {
-            str(request.partition_key): sorted(key.to_user_string() for key in request.asset_selection or ())
-            for request in requests
-        }
-
-    def log(self) -> str:
-        """What the sensor logged, as the tick's page in the UI shows it."""
-        return "\n".join(str(record["msg"]) for record in get_instigation_log_records(self.instance, LOG_KEY))
-
-    def partitions(self) -> list[str]:
-        return self.instance.get_dynamic_partitions("tasks")
-
-
-@pytest.fixture
-def watch(make_workplace: Callable[..., Workplace], tmp_path: Path) -> Iterator[Watch]:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        yield Watch(make_workplace(12), instance)
 
 
 def touch(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -11,9 +12,12 @@ from sqlalchemy.orm import Session
 from domain.batch.states import ChunkState, RowStatus
 from domain.errors import ConflictError
 from resources.database.bulk_write import BulkWrite
-from resources.database.insert_ignore import Insert, insert_ignore
+from resources.database.insert_ignore import insert_ignore
 from resources.database.repositories.records import as_row, read, select_record
 from resources.database.tables import BatchAnswerRow, BatchChunkRow
+
+if TYPE_CHECKING:
+    from resources.database.insert_ignore import Insert
 
 
 @dataclass(frozen=True, slots=True)
