@@ -44,7 +44,9 @@ class Figures:
     """What came of it all.
 
     Attributes:
-        repeated: rows asked more than once, each time counted; `named` of them in batches' metadata.
+        repeated: rows asked more than once, each time counted.
+        named: of them, what batches name as paid for twice; `named_later` of these after they had ended. On Redis a
+            process counts as dead once it was silent for `lease_s`, and a batch may end before.
         ambiguous: attempts whose answer nobody heard; `ambiguous_billed` of them were billed.
     """
 
@@ -55,6 +57,7 @@ class Figures:
     failed_runs: int = 0
     repeated: int = 0
     named: int = 0
+    named_later: int = 0
     ambiguous: int = 0
     ambiguous_billed: int = 0
     invoice_nano_usd: int = 0
@@ -164,9 +167,12 @@ def _wrong_repeats(
     figures.repeated = sum(again.values())
     named = Counter[str]()
     root = UPath(place.environment.storage_root)
+    by_silence = place.environment.state.startswith("redis")
     for record in all_batches(place):
         view = look_at(place.database, root, record.id, datetime.now(UTC))
-        if view.repeats != record.repeats:
+        later = [repeat for repeat in view.repeats if repeat not in record.repeats]
+        figures.named_later += len(later)
+        if len(later) + len(record.repeats) != len(view.repeats) or (later and not by_silence):
             yield f"batch {record.id[:8]}: the repeats it recorded are not those that the ledger tells of"
         named.update(ledger.name_of(record.task, record.id, str(repeat["row"])) for repeat in view.repeats)
     figures.named = named.total()
@@ -179,8 +185,8 @@ def _wrong_repeats(
         if count > most * lost[work]:
             yield f"{count} rows of a {work} were asked again after {lost[work]} kills with {most} under way"
     told = _told_in_metadata(instance)
-    if told != named.total():
-        yield f"{named.total()} calls were paid for twice, the runs' metadata name {told}"
+    if told != named.total() - figures.named_later:
+        yield f"batches recorded {named.total() - figures.named_later} calls as paid for twice, runs' metadata {told}"
 
 
 def _told_in_metadata(instance: dg.DagsterInstance) -> int:

@@ -48,7 +48,7 @@ HELD_REQUEST_S = 0.3
 FAST_S = 0.02
 KEY_VARIABLE = "KILLS_KEY"
 # Of the project's dagster.yaml; what is said here shortens waiting, not what is done.
-SHORTER = {"poll_interval_seconds": 5, "start_timeout_seconds": 60}
+SHORTER = {"poll_interval_seconds": 5, "start_timeout_seconds": 30}
 
 
 def name_in(body: dict[str, Any]) -> str:

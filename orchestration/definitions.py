@@ -56,13 +56,40 @@ from sensors.budget_burn import budget_burn_alerts
 from sensors.catalog_files import catalog_files
 from sensors.housekeeping import ledger_compaction, retention
 from sensors.live_experiments import live_experiments
+from sensors.provider_batches import provider_batches
 from sensors.quality_drift import quality_drift
 from sensors.run_failures import run_failure_alerts
 from sensors.schedules import daily_metrics, hourly_metrics, nightly_evaluation
 from sensors.task_schedules import task_schedules
 
+AUTOMATED = (dataset, prompt_version, optimization_run, evaluation, compression, promotion)
+LAUNCHED = (
+    production_score,
+    batch_predictions,
+    experiment_report,
+    call_log,
+    evaluation_history,
+    production_history,
+    budgets,
+    dashboard,
+)
+JOBS = (
+    ingest,
+    optimize,
+    evaluate,
+    compress,
+    predict_batches,
+    promote,
+    full_loop,
+    check_production,
+    reoptimize,
+    report_experiment,
+    collect_metrics,
+    compact_ledger,
+    database_retention,
+)
+WATCHING = (catalog_files, batch_files, provider_batches, live_experiments, task_schedules)
 ALERTING = (run_failure_alerts, budget_burn_alerts, quality_drift)
-from sensors.provider_batches import provider_batches
 
 
 def build_definitions(environment: Environment) -> dg.Definitions:
@@ -72,65 +99,45 @@ def build_definitions(environment: Environment) -> dg.Definitions:
         ConfigurationError, InputError: the settings are not usable.
     """
     metrics = prepare_manifest(environment.home)
-    zone = environment.time_zone()
-    conditions = {
-        optimization_run.key: optimization_condition(str(environment.catalog.resolve()), environment.endpoint_kinds()),
-        compression.key: compression_condition(str(environment.catalog.resolve()), environment.endpoint_kinds()),
-        evaluation.key: evaluation_condition(),
-        promotion.key: promotion_condition(),
-    }
-    task_assets = [
+    conditions = _conditions(environment)
+    automated = [
         asset.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=conditions.get(spec.key)))
-        for asset in (dataset, prompt_version, optimization_run, evaluation, compression, promotion)
+        for asset in AUTOMATED
     ]
     return dg.Definitions(
-        assets=[
-            *task_assets,
-            production_score,
-            batch_predictions,
-            experiment_report,
-            call_log,
-            evaluation_history,
-            production_history,
-            budgets,
-            build_dbt_metrics(metrics),
-            dashboard,
-        ],
+        assets=[*automated, *LAUNCHED, build_dbt_metrics(metrics)],
         asset_checks=[ledger_equals_marts],
-        jobs=[
-            ingest,
-            optimize,
-            evaluate,
-            compress,
-            predict_batches,
-            promote,
-            full_loop,
-            check_production,
-            reoptimize,
-            report_experiment,
-            collect_metrics,
-            compact_ledger,
-            database_retention,
-        ],
-        schedules=[
-            hourly_metrics,
-            daily_metrics,
-            nightly_evaluation(zone),
-            ledger_compaction(zone, environment.ledger_keep_days),
-            retention(zone, environment.journal_keep_days, environment.dagster_runs_keep_days),
-        ],
+        jobs=JOBS,
+        schedules=_schedules(environment),
         sensors=[
-            catalog_files,
-            batch_files,
-            provider_batches,
-            live_experiments,
-            task_schedules,
+            *WATCHING,
             *(sensor(configured=environment.alerts_configured) for sensor in ALERTING),
             automation_sensor(dg.AssetSelection.assets(*conditions)),
         ],
         resources=build_resources(environment, metrics),
         executor=choose_executor(environment),
     )
+
+
+def _conditions(environment: Environment) -> dict[dg.AssetKey, dg.AutomationCondition]:
+    catalog, kinds = str(environment.catalog.resolve()), environment.endpoint_kinds()
+    return {
+        optimization_run.key: optimization_condition(catalog, kinds),
+        compression.key: compression_condition(catalog, kinds),
+        evaluation.key: evaluation_condition(),
+        promotion.key: promotion_condition(),
+    }
+
+
+def _schedules(environment: Environment) -> list[dg.ScheduleDefinition]:
+    zone = environment.time_zone()
+    return [
+        hourly_metrics,
+        daily_metrics,
+        nightly_evaluation(zone),
+        ledger_compaction(zone, environment.ledger_keep_days),
+        retention(zone, environment.journal_keep_days, environment.dagster_runs_keep_days),
+    ]
 
 
 defs = build_definitions(Environment.read())

@@ -22,6 +22,7 @@ from resources.llm.prices import PriceBook, price_book
 from resources.llm.settings import CoreSettings
 from resources.optimization.plan import binding_caps, plan_run
 from resources.storage.datasets import DatasetStore
+from resources.storage.failures import storage_errors
 from resources.storage.location import path_at
 
 # Reading the rows of a thousand tasks takes seconds; the mean of a hundred says as much.
@@ -71,7 +72,7 @@ class CostEstimator:
             for entry in looked_at:
                 try:
                     planned += planner(session, entry)
-                except (PromptoryError, OSError):
+                except (PromptoryError, *storage_errors()):
                     continue
                 counted += 1
         if counted == 0:

@@ -18,7 +18,8 @@ from resources.catalog.sources.reading import RawRow
 from resources.database.repositories.batch_chunks import ChunkRecord
 from resources.database.repositories.batches import BatchRecord
 from resources.storage.atomic import write_atomically
-from resources.storage.reading import open_to_read
+from resources.storage.listing import list_folder
+from resources.storage.reading import is_there, open_to_read
 
 FILE = "dead_letter.jsonl"
 _COLUMNS = ["row", "status", "reason", "call_id"]
@@ -33,7 +34,9 @@ def write_dead_letter(root: UPath, batch: BatchRecord, chunks: Sequence[ChunkRec
     folder = root / batch.folder
     bad = [chunk for chunk in chunks if chunk.ok < chunk.rows]
     if not bad:
-        (folder / FILE).unlink(missing_ok=True)
+        for old in list_folder(folder):
+            if old.name == FILE:
+                old.path.unlink(missing_ok=True)
         return 0
     written = 0
 
@@ -80,7 +83,7 @@ class DeadLetterSource:
         Raises:
             InputError: the batch has no such file.
         """
-        if not self._path.exists():
+        if not is_there(self._path):
             raise InputError(
                 "the batch has no dead letters", file=str(self._path), mend="there is nothing to ask again."
             )

@@ -19,6 +19,7 @@ from resources.database.repositories.batch_chunks import ChunkRecord
 from resources.database.repositories.batches import BatchRecord
 from resources.database.session import Database
 from resources.storage.atomic import write_atomically
+from resources.storage.listing import list_folder
 
 MANIFEST = "manifest.json"
 
@@ -102,6 +103,6 @@ def _write_manifest(
 def _sweep(folder: UPath, chunks: Sequence[ChunkRecord]) -> None:
     """Remove parts that a killed worker left beside those that stand: the folder is read as one dataset."""
     standing = {str(chunk.path).rpartition("/")[2] for chunk in chunks}
-    for path in list(folder.iterdir()):
-        if path.name not in standing:
-            path.unlink(missing_ok=True)
+    for part in list_folder(folder):
+        if part.name not in standing:
+            part.path.unlink(missing_ok=True)

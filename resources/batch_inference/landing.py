@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from upath import UPath
 
+from domain.errors import StateUnavailableError
 from resources.batch_inference.sources import READERS
-from resources.storage.failures import storage_errors
 from resources.storage.listing import Entry, entry_at, list_folder
 
 SETTLE_S = 5.0
@@ -44,7 +44,7 @@ def current_stamp(file: Entry) -> str | None:
     """The file's stamp now; None where it is gone or cannot be looked at."""
     try:
         there = entry_at(file.path)
-    except storage_errors():
+    except (OSError, StateUnavailableError):
         return None
     return None if there is None else there.stamp
 

@@ -16,6 +16,7 @@ from resources.database.repositories import batch_chunks, batches
 from resources.database.repositories.batches import BatchRecord
 from resources.database.session import Database
 from resources.storage.atomic import write_atomically
+from resources.storage.reading import open_to_read
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +47,7 @@ class BatchResults:
 
         for path in self._paths:
             try:
-                with (self._folder / path).open("rb") as stream:
+                with open_to_read(self._folder / path) as stream:
                     yield pq.read_table(stream)
             except FileNotFoundError:
                 raise NotFoundError(

@@ -16,6 +16,7 @@ from domain.contracts import JsonContract, OutputContract
 from domain.identity import canonical_json
 from resources.database.repositories.batch_chunks import ChunkRecord
 from resources.storage.atomic import write_atomically
+from resources.storage.reading import open_to_read
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -167,7 +168,7 @@ def read_part(folder: UPath, relative: str, columns: list[str] | None = None) ->
     """
     import pyarrow.parquet as pq
 
-    with (folder / relative).open("rb") as stream:
+    with open_to_read(folder / relative) as stream:
         return pq.read_table(stream, columns=columns).to_pylist()
 
 

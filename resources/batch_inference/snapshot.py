@@ -11,6 +11,7 @@ import orjson
 from upath import UPath
 
 from domain.batch.rows import InputRow
+from resources.storage.reading import open_to_read
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,7 +74,7 @@ class Snapshot:
         """
         import pyarrow.parquet as pq
 
-        with self._path.open("rb") as stream, pq.ParquetFile(stream) as file:
+        with open_to_read(self._path) as stream, pq.ParquetFile(stream) as file:
             table = file.read_row_group(chunk)
         columns = (table.column(name).to_pylist() for name in _schema().names)
         return [
@@ -90,7 +91,7 @@ def read_inputs(folder: UPath, chunk: int) -> list[tuple[str, str | None]]:
     """
     import pyarrow.parquet as pq
 
-    with (folder / NAME).open("rb") as stream, pq.ParquetFile(stream) as file:
+    with open_to_read(folder / NAME) as stream, pq.ParquetFile(stream) as file:
         table = file.read_row_group(chunk, columns=["inputs", "problem"])
     return list(zip(*(table.column(name).to_pylist() for name in ("inputs", "problem")), strict=True))
 

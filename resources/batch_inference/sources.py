@@ -13,15 +13,12 @@ from upath import UPath
 from domain.errors import InputError
 from resources.catalog.sources.reading import RawRow
 from resources.catalog.sources.text import CSV_FIELD_LIMIT
-from resources.storage.failures import storage_away, storage_errors
-from resources.storage.location import is_local
 from resources.storage.reading import open_to_read
 
 LONGEST_LINE = 10_000_000
 """Bytes of one JSON line; a longer one is a row that cannot be used."""
 
 ROWS_AT_ONCE = 1000
-_OF_THE_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
 class RowSource(Protocol):
@@ -75,13 +72,9 @@ class FileSource:
         try:
             with open_to_read(self.path) as stream:
                 yield from self._read(stream, self.path)
-        except storage_errors() as error:
-            if not is_local(self.path) and not isinstance(error, _OF_THE_FILE):
-                raise storage_away(error) from error
+        except OSError as error:
             raise InputError(
-                f"cannot be read: {getattr(error, 'strerror', None) or error}",
-                file=str(self.path),
-                mend="check path and rights.",
+                f"cannot be read: {error.strerror or error}", file=str(self.path), mend="check path and rights."
             ) from error
 
 

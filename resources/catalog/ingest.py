@@ -21,6 +21,7 @@ from resources.catalog.sources.reading import RawRow
 from resources.catalog.sources.registry import open_source
 from resources.storage.listing import Entry, files_below, list_folder
 from resources.storage.location import path_at
+from resources.storage.reading import open_to_read
 
 QuarantineKind = Literal["invalid", "duplicate"]
 
@@ -240,7 +241,7 @@ def file_digest(path: UPath) -> str:
     files = [entry.path for entry in files_below(path)] if path.is_dir() else [path]
     digest = hashlib.sha256()
     for file in files:
-        with file.open("rb") as stream:
+        with open_to_read(file) as stream:
             while chunk := stream.read(1 << 20):
                 digest.update(chunk)
     return digest.hexdigest()

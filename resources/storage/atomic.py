@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from upath import UPath
 
+from resources.storage.failures import reaching
 from resources.storage.location import is_local
 
 
@@ -22,8 +23,8 @@ def write_atomically(path: UPath, write: Callable[[Any], object]) -> None:
     it. Stores show an object when its upload is complete.
 
     Raises:
-        OSError: the folder cannot be written. Clients of object stores raise errors of their own as well, see
-            `storage_errors`.
+        OSError: the folder cannot be written.
+        StateUnavailableError: the store does not answer.
     """
     if is_local(path):
         _write_and_rename(Path(path.path), write)
@@ -33,7 +34,8 @@ def write_atomically(path: UPath, write: Callable[[Any], object]) -> None:
         whole = Path(folder) / path.name
         with whole.open("wb") as stream:
             write(stream)
-        path.fs.put_file(str(whole), path.path)
+        with reaching(path):
+            path.fs.put_file(str(whole), path.path)
 
 
 def _write_and_rename(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -24,6 +24,7 @@ from resources.database.tables import AttemptRow, CallRow
 from resources.metrics.reconciliation import DaySums
 from resources.storage.call_log import attempts_path, calls_path
 from resources.storage.keeping import SHORTEST_KEEP_DAYS
+from resources.storage.reading import is_there
 from resources.storage.removed_rows import read_records
 
 CHUNK_ROWS = 2_000
@@ -114,7 +115,7 @@ def _reason_to_keep(
     wanted = DaySums(exported.calls, exported.attempts, exported.cost_nano_usd, exported.ambiguous_nano_usd)
     if marts.get(day, DaySums()) != wanted:
         return "the marts do not hold what was copied; build them first"
-    if not (calls_path(root, day).exists() and attempts_path(root, day).exists()):
+    if not (is_there(calls_path(root, day)) and is_there(attempts_path(root, day))):
         return "its files are gone; copy it again"
     pairs = (
         (attempts_of_day(database, day), read_records(attempts_path(root, day), AttemptRecord)),
@@ -133,7 +134,7 @@ def _equal(rows: Iterable[Sequence[Any]], copied: Iterable[Any]) -> bool:
 def _found(path: UPath, record: type[Any], key: str, batch: Sequence[Any]) -> Iterator[str]:
     """The keys of those rows that the file holds, equal in every column."""
     wanted = {getattr(one, key): one for one in batch}
-    if wanted and path.exists():
+    if wanted and is_there(path):
         for one in read_records(path, record):
             if wanted.get(getattr(one, key)) == one:
                 yield getattr(one, key)

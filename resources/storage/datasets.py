@@ -12,6 +12,7 @@ from domain.dataset import DatasetVersion, Row, Split
 from domain.errors import NotFoundError
 from domain.identity import canonical_json
 from resources.storage.atomic import write_atomically
+from resources.storage.reading import is_there, open_to_read
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +32,7 @@ class DatasetStore:
 
         relative = f"{FOLDER}/{version_id}.parquet"
         path = self._root / relative
-        if not path.exists():
+        if not is_there(path):
             table = _table(rows)
             write_atomically(path, lambda stream: pq.write_table(table, stream, compression="zstd"))
         return relative
@@ -79,13 +80,13 @@ class DatasetStore:
         import pyarrow.parquet as pq
 
         path = self._root / version.storage_path
-        if not path.exists():
+        if not is_there(path):
             raise NotFoundError(
                 f"the rows of dataset version {version.version} of {version.task!r} are gone",
                 file=str(path),
                 mend="restore the file, or ingest the dataset again.",
             )
-        with path.open("rb") as stream:
+        with open_to_read(path) as stream:
             return pq.read_table(stream, filters=filters, columns=columns).to_pylist()
 
 

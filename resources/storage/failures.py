@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from upath import UPath
 
 from domain.errors import StateUnavailableError
+from resources.storage.location import is_local
 
 _CLIENT_ERRORS = (
     ("botocore.exceptions", "BotoCoreError"),
@@ -13,6 +18,7 @@ _CLIENT_ERRORS = (
     ("gcsfs.retry", "HttpError"),
     ("google.auth.exceptions", "GoogleAuthError"),
 )
+_OF_THE_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
 def storage_errors() -> tuple[type[Exception], ...]:
@@ -34,3 +40,21 @@ def storage_away(error: Exception, location: str | None = None) -> StateUnavaila
         file=str(file) if file else None,
         mend="see to it and go on; what was answered is kept.",
     )
+
+
+@contextmanager
+def reaching(path: UPath) -> Iterator[None]:
+    """Around every request to a store: what its client raises is told in our words.
+
+    Raises:
+        OSError: anything of a local file; of one in a store that it is missing or may not be used.
+        StateUnavailableError: the store does not answer, or not as it should.
+    """
+    try:
+        yield
+    except _OF_THE_FILE:
+        raise
+    except storage_errors() as error:
+        if is_local(path):
+            raise
+        raise storage_away(error, str(path)) from error

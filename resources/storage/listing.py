@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from upath import UPath
 
+from resources.storage.failures import reaching
 from resources.storage.location import is_local
 
 _TAGS = ("ETag", "etag", "md5Hash", "LastModified", "updated", "mtime", "created")
@@ -38,6 +39,7 @@ def list_folder(folder: UPath) -> list[Entry]:
 
     Raises:
         OSError: the folder cannot be listed.
+        StateUnavailableError: the store does not answer.
     """
     found = _local_entries(folder) if is_local(folder) else _remote_entries(folder)
     return sorted(found, key=lambda entry: entry.name)
@@ -48,12 +50,14 @@ def entry_at(path: UPath) -> Entry | None:
 
     Raises:
         OSError: it cannot be looked at.
+        StateUnavailableError: the store does not answer.
     """
     try:
         if is_local(path):
             local = Path(path.path)
             return _local_entry(path, path.name, local.stat(), is_folder=local.is_dir())
-        return _remote_entry(path, path.fs.info(path.path))
+        with reaching(path):
+            return _remote_entry(path, path.fs.info(path.path))
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -63,6 +67,7 @@ def folder_names(root: UPath) -> set[str]:
 
     Raises:
         OSError: the root cannot be listed.
+        StateUnavailableError: the store does not answer.
     """
     return {entry.name for entry in list_folder(root) if entry.is_folder}
 
@@ -72,12 +77,14 @@ def files_below(folder: UPath) -> list[Entry]:
 
     Raises:
         OSError: the folder cannot be listed.
+        StateUnavailableError: the store does not answer.
     """
     if is_local(folder):
         paths = (path for path in Path(folder.path).rglob("*") if path.is_file())
         found = [_local_entry(UPath(path), path.name, path.stat(), is_folder=False) for path in paths]
     else:
-        infos = cast(dict[str, dict[str, Any]], folder.fs.find(folder.path, detail=True))
+        with reaching(folder):
+            infos = cast(dict[str, dict[str, Any]], folder.fs.find(folder.path, detail=True))
         found = [_remote_entry(_rebased(folder, name), info) for name, info in infos.items()]
     return sorted(found, key=lambda entry: entry.path.path.split("/"))
 
@@ -103,7 +110,8 @@ def _local_entry(path: UPath, name: str, status: os.stat_result, *, is_folder: b
 
 def _remote_entries(folder: UPath) -> list[Entry]:
     try:
-        infos: list[dict[str, Any]] = folder.fs.ls(folder.path, detail=True)
+        with reaching(folder):
+            infos: list[dict[str, Any]] = folder.fs.ls(folder.path, detail=True)
     except (FileNotFoundError, NotADirectoryError):
         return []
     own = folder.path.rstrip("/")

@@ -23,6 +23,7 @@ from resources.storage.call_log_schemas import (
     evaluations_schema,
     production_checks_schema,
 )
+from resources.storage.reading import is_there
 from resources.storage.table_export import ExportedFile, export_records, write_empty
 
 EVALUATIONS_FILE = "evaluations.parquet"
@@ -82,7 +83,7 @@ def write_missing_tables(root: UPath) -> None:
         (PRODUCTION_CHECKS_FILE, production_checks_schema()),
         (BUDGETS_FILE, budgets_schema()),
     ):
-        if not (root / name).exists():
+        if not is_there(root / name):
             write_empty(root / name, schema)
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from upath import UPath
 
+from resources.storage.reading import open_to_read
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -34,7 +36,7 @@ def with_removed_rows(
 
     added = {getattr(one, key): one for batch in late for one in batch}
     with TemporaryFile() as copy:
-        with path.open("rb") as stream:
+        with open_to_read(path) as stream:
             shutil.copyfileobj(stream, copy)
         for batch in pq.ParquetFile(copy).iter_batches(batch_size=batch_rows):
             kept = [row for row in batch.to_pylist() if row[key] not in added]
@@ -52,7 +54,7 @@ def read_records(path: UPath, record: type[Record], batch_rows: int = 10_000) ->
     """
     import pyarrow.parquet as pq
 
-    with path.open("rb") as stream:
+    with open_to_read(path) as stream:
         for batch in pq.ParquetFile(stream).iter_batches(batch_size=batch_rows):
             yield from (as_record(row, record) for row in batch.to_pylist())
 

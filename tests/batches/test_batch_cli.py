@@ -108,6 +108,9 @@ def test_errors_name_file_and_mend(shop: Workshop):
     (shop.root / "in.csv").write_text("other\n1\n2\n")
     missing = shop.run("batch", "add", "tickets", "in.csv")
     assert missing.code == 2
+    odd = shop.run("batch", "add", "tickets", "in.csv", "--cap", "much")
+    assert odd.code == 2
+    assert "[cap_usd]" in odd.err
     assert "in.csv" in missing.err
     assert "text: the field is missing" in missing.err
     assert shop.run("batch", "add", "tickets", "nowhere.csv").code == 2

@@ -16,8 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from aiohttp import web
 from servers.billing import (
@@ -31,50 +30,17 @@ from servers.billing import (
     price_nano_usd,
 )
 from servers.embeddings import embedded, of_words, refusal
-
-Body = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the model says, where a plain text is not enough."""
-
-    text: str
-    finish_reason: str | None = None
-    cached_input_tokens: int = 0
-    refusal: str | None = None
-
-
-@dataclass(frozen=True)
-class Fault:
-    """How one request goes wrong. Only requests whose model ran are billed.
-
-    Attributes:
-        status: answer this HTTP status instead of running the model; not billed unless `billed`.
-        retry_after: value of the Retry-After header.
-        headers: further headers of the answer.
-        error: the `error` object of a refused request's body.
-        latency_s: real seconds before the answer starts; the bill is written before them.
-        cut: close the connection before the headers, or in the middle of the body.
-        raw_body: send these bytes as the 200's body instead of a chat completion.
-        missing_usage: leave `usage` out of the answer (the invoice has it).
-        reported_usage: report this `usage` instead of the true one.
-        billed: overrides whether the request is billed.
-        no_stream: answer in one piece where a stream was asked for.
-    """
-
-    status: int | None = None
-    retry_after: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    error: Mapping[str, Any] = field(default_factory=dict)
-    latency_s: float = 0.0
-    cut: Literal["before_headers", "mid_body"] | None = None
-    raw_body: bytes | None = None
-    missing_usage: bool = False
-    reported_usage: Mapping[str, Any] | None = None
-    billed: bool | None = None
-    no_stream: bool = False
-
+from servers.openai_replies import (
+    Answer,
+    Body,
+    Fault,
+    as_events,
+    completion_of,
+    deliver,
+    error_response,
+    headers_of,
+    with_usage_of,
+)
 
 Behaviour = Callable[[Body], "str | Answer"]
 FaultRule = Callable[[int, Body], "Fault | None"]
@@ -182,7 +148,7 @@ class OpenAIServer:
 
     async def _models(self, request: web.Request) -> web.Response:
         if not self._authorized(request):
-            return _error_response(401, {"code": "invalid_api_key"}, {})
+            return error_response(401, {"code": "invalid_api_key"}, {})
         return web.json_response({"object": "list", "data": [{"id": name} for name in self.tariffs]})
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
@@ -198,23 +164,23 @@ class OpenAIServer:
         body: Body = json.loads(raw)
         index, fault = self._record(request, raw, body)
         if not self._authorized(request):
-            return _error_response(401, {"code": "invalid_api_key"}, {})
+            return error_response(401, {"code": "invalid_api_key"}, {})
         if fault.status is not None and not fault.billed:
             await asyncio.sleep(fault.latency_s)
-            return _error_response(fault.status, fault.error, _headers(fault))
+            return error_response(fault.status, fault.error, headers_of(fault))
         embedding = request.path.endswith("/embeddings")
         if embedding and (error := refusal(body)):
-            return _error_response(400, error, {})
+            return error_response(400, error, {})
         completion, line = self._embed(index, body, fault) if embedding else self._think(index, body, fault)
         await asyncio.sleep(fault.latency_s)
         if request.transport is None or request.transport.is_closing():
             self._mark_vanished(line)
         if fault.status is not None:
-            return _error_response(fault.status, fault.error, _headers(fault))
+            return error_response(fault.status, fault.error, headers_of(fault))
         in_pieces = bool(body.get("stream")) and not fault.no_stream
         made = as_events(completion) if in_pieces else json.dumps(completion).encode()
         kind = "text/event-stream" if in_pieces else "application/json"
-        return await self._deliver(request, made if fault.raw_body is None else fault.raw_body, fault, kind)
+        return await deliver(request, made if fault.raw_body is None else fault.raw_body, fault, kind)
 
     def _record(self, request: web.Request, raw: bytes, body: Body) -> tuple[int, Fault]:
         with self._lock:
@@ -232,34 +198,12 @@ class OpenAIServer:
         limit = body.get("max_tokens", body.get("max_completion_tokens", 4096))
         text, was_cut = cut_to_tokens(answer.text, limit)
         line = self._bill(index, body, text, answer.cached_input_tokens, billed=fault.billed is not False)
-        finish = answer.finish_reason or ("length" if was_cut else "stop")
-        message = {"role": "assistant", "content": None if answer.refusal else text, "refusal": answer.refusal}
-        completion: Body = {
-            "id": line.request_id,
-            "object": "chat.completion",
-            "model": line.model,
-            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-            "usage": {
-                "prompt_tokens": line.input_tokens,
-                "completion_tokens": line.output_tokens,
-                "total_tokens": line.input_tokens + line.output_tokens,
-                "prompt_tokens_details": {"cached_tokens": line.cached_input_tokens},
-            },
-        }
-        if fault.missing_usage:
-            del completion["usage"]
-        elif fault.reported_usage is not None:
-            completion["usage"] = dict(fault.reported_usage)
-        return completion, line
+        return with_usage_of(fault, completion_of(answer, text, line, was_cut=was_cut)), line
 
     def _embed(self, index: int, body: Body, fault: Fault) -> tuple[Body, InvoiceLine]:
         line = self._bill(index, body, "", 0, billed=fault.billed is not False)
         answer = embedded(body, [self.embed(text) for text in embedded_texts(body)], line.input_tokens)
-        if fault.missing_usage:
-            del answer["usage"]
-        elif fault.reported_usage is not None:
-            answer["usage"] = dict(fault.reported_usage)
-        return answer, line
+        return with_usage_of(fault, answer), line
 
     def _bill(self, index: int, body: Body, text: str, cached: int, *, billed: bool) -> InvoiceLine:
         model = str(body.get("model"))
@@ -275,47 +219,9 @@ class OpenAIServer:
                 self.invoice.append(line)
         return line
 
-    async def _deliver(self, request: web.Request, payload: bytes, fault: Fault, kind: str) -> web.StreamResponse:
-        headers = {"Content-Type": kind, **_headers(fault)}
-        if fault.cut is None:
-            return web.Response(body=payload, headers=headers)
-        response = web.StreamResponse(headers=headers)
-        response.content_length = len(payload)
-        if fault.cut == "mid_body":
-            await response.prepare(request)
-            await response.write(payload[: len(payload) // 2])
-        if request.transport is not None:
-            request.transport.close()
-        return response
-
     def _mark_vanished(self, line: InvoiceLine) -> None:
         line.client_vanished = True
         self.connections_lost += 1
 
     def _authorized(self, request: web.Request) -> bool:
         return self.api_key is None or request.headers.get("Authorization") == f"Bearer {self.api_key}"
-
-
-def as_events(completion: Body) -> bytes:
-    """`completion` as the server-sent events of a stream: a role, one piece per letter, the end, the usage."""
-    base = {"id": completion["id"], "object": "chat.completion.chunk", "model": completion["model"]}
-    said = completion["choices"][0]
-    deltas: list[Body] = [{"role": "assistant", "content": ""}]
-    deltas += [{"content": letter} for letter in said["message"]["content"] or ""]
-    deltas += [{"refusal": letter} for letter in said["message"]["refusal"] or ""]
-    chunks = [{**base, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
-    chunks.append({**base, "choices": [{"index": 0, "delta": {}, "finish_reason": said["finish_reason"]}]})
-    if "usage" in completion:
-        chunks.append({**base, "choices": [], "usage": completion["usage"]})
-    lines = [*(json.dumps(chunk) for chunk in chunks), "[DONE]"]
-    return "".join(f"data: {line}\n\n" for line in lines).encode()
-
-
-def _headers(fault: Fault) -> dict[str, str]:
-    retry = {"Retry-After": fault.retry_after} if fault.retry_after is not None else {}
-    return {**fault.headers, **retry}
-
-
-def _error_response(status: int, error: Mapping[str, Any], headers: Mapping[str, str]) -> web.Response:
-    details = {"message": "refused", "type": None, "code": None, **error}
-    return web.json_response({"error": details}, status=status, headers=headers)

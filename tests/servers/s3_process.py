@@ -41,7 +41,8 @@ class Counted:
             self._counts[operation] += 1
         if self._refuse is not None:
             start(f"{self._refuse} Refused", [("Content-Type", "application/xml")])
-            return [b"<Error><Code>ServiceUnavailable</Code><Message>not now</Message></Error>"]
+            error = b"<Error><Code>ServiceUnavailable</Code><Message>not now</Message></Error>"
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [error]
         if operation in ("PutObject", "UploadPart", "CompleteMultipartUpload"):
             self._open.wait()
         return self._app(environ, start)

@@ -15,6 +15,7 @@ from domain.errors import ConfigurationError, InputError
 from resources.batch_inference.landing import current_stamp, landed_files, not_taken_in
 from resources.batch_inference.sources import FileSource
 from resources.catalog.ingest import file_digest, landing_files
+from resources.catalog.sources.registry import open_source
 from resources.storage.atomic import write_atomically
 from resources.storage.datasets import DatasetStore
 from resources.storage.listing import entry_at, files_below, folder_names, list_folder
@@ -38,6 +39,7 @@ def test_a_file_is_replaced_as_a_whole(root: UPath) -> None:
     assert path.read_bytes() == b""
 
 
+@pytest.mark.filterwarnings("ignore:Sending a large body directly")  # gcsfs does
 def test_a_file_of_many_megabytes_is_whole(root: UPath) -> None:
     """Stores take such a file in parts."""
     piece = bytes(range(256)) * 4096
@@ -152,6 +154,24 @@ def test_a_location_that_can_be_used_has_no_problem(root: UPath) -> None:
 def test_a_missing_file_is_an_input_error(root: UPath) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         list(FileSource(root / "gone.csv").rows())
+
+
+def test_a_damaged_file_is_not_taken_for_a_store_that_is_away(root: UPath) -> None:
+    stream = io.BytesIO()
+    pq.write_table(pa.table({"text": [f"row {number}" for number in range(1000)]}), stream)
+    whole = stream.getvalue()
+    for damaged in (whole[:-400] + b"\0" * 300 + whole[-100:], whole[:50], b"PAR1" * 30):
+        write_atomically(root / "rows.parquet", lambda out, content=damaged: out.write(content))
+        with pytest.raises(InputError):
+            list(FileSource(root / "rows.parquet").rows())
+        with pytest.raises(InputError):
+            open_source(root / "rows.parquet")
+    write_atomically(root / "rows.parquet", lambda out: out.write(whole))
+    assert (
+        len(list(FileSource(root / "rows.parquet").rows()))
+        == len(list(open_source(root / "rows.parquet").rows))
+        == 1000
+    )
 
 
 def test_a_local_path_stays_one(tmp_path) -> None:

@@ -18,8 +18,8 @@ from resources.batch_inference.landing import current_stamp, landed_files
 from resources.batch_inference.sources import FileSource
 from resources.catalog.catalog import CatalogEntry
 from resources.catalog.changes import ChangeWatch, Cursor
+from resources.catalog.sources.registry import open_source
 from resources.storage.atomic import write_atomically
-from resources.storage.failures import storage_errors
 from resources.storage.listing import folder_names, list_folder
 from resources.storage.reach import location_problem
 
@@ -116,9 +116,11 @@ def test_a_store_that_is_away_spoils_no_file(s3_server: S3Server, s3_root: UPath
     s3_server.refuse(503)
     with pytest.raises(StateUnavailableError, match="storage cannot be used"):
         list(FileSource(path).rows())
-    with pytest.raises(storage_errors()):
+    with pytest.raises(StateUnavailableError, match="storage cannot be used"):
+        open_source(path)
+    with pytest.raises(StateUnavailableError):
         write_atomically(path, lambda stream: stream.write(b"text\nother\n"))
-    with pytest.raises(storage_errors()):
+    with pytest.raises(StateUnavailableError):
         list_folder(s3_root)
     assert current_stamp(file) is None
     s3_server.refuse(0)
@@ -138,6 +140,7 @@ def test_what_is_wrong_with_a_location_is_told(s3_server: S3Server, s3_root: UPa
 
 WRITER = """
 import sys
+from resources.catalog.sources.registry import open_source
 from resources.storage.atomic import write_atomically
 from resources.storage.location import path_at
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from orchestration.cli.commands import batch_options as given
 from orchestration.cli.options import AsJson, TaskName
 
 app = typer.Typer(
@@ -23,58 +23,23 @@ Job = Annotated[str, typer.Argument(metavar="JOB", help="A provider job's id, or
 @app.command(epilog="Example: promptory batch add support_triage tickets.csv --key ticket_id --run")
 def add(
     task: TaskName,
-    files: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[FILE]…", help="CSV, TSV, JSONL or Parquet files, local or at object-store URLs."),
-    ] = None,
-    query: Annotated[
-        str | None, typer.Option(metavar="SQL", help="Take in the rows of this query instead of files.")
-    ] = None,
-    url_variable: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Environment variable with the query's SQLAlchemy URL; never stored."),
-    ] = None,
-    url: Annotated[
-        str | None, typer.Option(metavar="URL", help="The query's SQLAlchemy URL, where it holds no password.")
-    ] = None,
-    key: Annotated[str | None, typer.Option(metavar="COLUMN", help="Your own key of a row, copied to results.")] = None,
-    prompt: Annotated[
-        str | None, typer.Option(metavar="REF", help="A prompt version (3, v3, an id) instead of production.")
-    ] = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Answer, and pay for, rows once more that were answered already.")
-    ] = False,
-    how: Annotated[
-        str | None,
-        typer.Option(
-            metavar="direct|provider",
-            help="`provider` hands the rows to the provider's batch API: half the price, answers within a day.",
-        ),
-    ] = None,
-    rest: Annotated[
-        str | None,
-        typer.Option(metavar="direct|provider", help="With --how provider: how rows are asked that its job left out."),
-    ] = None,
-    cache: Annotated[
-        str | None,
-        typer.Option(
-            metavar="on|read|off",
-            help="The response cache: `read` stores nothing there. Not said: `on` up to 1,000 rows, else `read`.",
-        ),
-    ] = None,
-    concurrency: Annotated[int | None, typer.Option(min=1, max=4096, help="Rows answered at once.")] = None,
-    chunk_rows: Annotated[int | None, typer.Option(min=1, max=50_000, help="Rows per part of the results.")] = None,
-    retry_rounds: Annotated[
-        int | None, typer.Option(min=0, max=10, help="Times rows without a usable answer are asked again.")
-    ] = None,
-    max_rejected: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of unusable rows above which a source is refused.")
-    ] = None,
-    keep_inputs: Annotated[bool | None, typer.Option(help="Copy the input columns to the results.")] = None,
-    cap: Annotated[
-        str | None, typer.Option(metavar="USD", help="The most each batch may cost; it pauses when that is spent.")
-    ] = None,
-    run_now: Annotated[bool, typer.Option("--run", help="Run what was added, here and now.")] = False,
+    files: given.Files = None,
+    query: given.Query = None,
+    url_variable: given.UrlVariable = None,
+    url: given.Url = None,
+    key: given.Key = None,
+    prompt: given.Prompt = None,
+    again: given.Again = False,
+    how: given.How = None,
+    rest: given.Rest = None,
+    cache: given.Cache = None,
+    concurrency: given.Concurrency = None,
+    chunk_rows: given.ChunkRows = None,
+    retry_rounds: given.RetryRounds = None,
+    max_rejected: given.MaxRejected = None,
+    keep_inputs: given.KeepInputs = None,
+    cap: given.Cap = None,
+    run_now: given.RunNow = False,
     as_json: AsJson = False,
 ) -> None:
     """Take rows in as batches: one per file, or one for a query (the task file's own when nothing is named).
@@ -82,22 +47,21 @@ def add(
     The rows are copied, so that the file may change or vanish afterwards. The same rows again are the same batch and
     cost nothing, whatever the file is called. What is not said here, the task file's section `batch` says.
     """
-    from orchestration.cli.views.batch_adding import Added, added
+    from orchestration.cli.views.batch_adding import Added, added, changed_options
 
-    changes = {
-        "key": key,
-        "how": how,
-        "rest": rest,
-        "cache": cache,
-        "concurrency": concurrency,
-        "chunk_rows": chunk_rows,
-        "retry_rounds": retry_rounds,
-        "max_rejected": max_rejected,
-        "keep_inputs": keep_inputs,
-        "cap_usd": None if cap is None else Decimal(cap),
-    }
-    given = {name: value for name, value in changes.items() if value is not None}
-    wish = Added(task, tuple(files or ()), query, url_variable, url, prompt, again, given)
+    changes = changed_options(
+        key=key,
+        how=how,
+        rest=rest,
+        cache=cache,
+        concurrency=concurrency,
+        chunk_rows=chunk_rows,
+        retry_rounds=retry_rounds,
+        max_rejected=max_rejected,
+        keep_inputs=keep_inputs,
+        cap_usd=cap,
+    )
+    wish = Added(task, tuple(files or ()), query, url_variable, url, prompt, again, changes)
     raise typer.Exit(added(wish, run_now=run_now, as_json=as_json))
 
 

@@ -46,6 +46,11 @@ class Added:
     changes: dict[str, Any]
 
 
+def changed_options(**given: Any) -> dict[str, Any]:
+    """The options that were given, by the names of the task file's section `batch`."""
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def added(given: Added, *, run_now: bool, as_json: bool) -> int:
     """Take the sources in, run them if that was asked; the exit code."""
     environment = Environment.read()

@@ -10,6 +10,7 @@ from upath import UPath
 
 from domain.errors import InputError
 from resources.catalog.sources.reading import RawRow, RawTable
+from resources.storage.reading import open_to_read
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,7 +28,7 @@ def read_parquet(path: UPath) -> RawTable:
     import pyarrow.parquet as pq
 
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             table = pq.read_table(file)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"not a readable Parquet file: {error}", file=str(path), mend="write it again.") from error
@@ -81,7 +82,7 @@ def _arrow_tables(folder: UPath) -> Iterator[pa.Table]:
     for entry in _read_json(folder / "state.json")["_data_files"]:
         file_path = folder / entry["filename"]
         try:
-            with file_path.open("rb") as file:
+            with open_to_read(file_path) as file:
                 yield pa.ipc.open_stream(file).read_all()
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(
@@ -112,7 +113,8 @@ def _named(value: Any, names: list[str] | None) -> Any:
 
 def _read_json(path: UPath) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        with open_to_read(path) as file:
+            value = json.load(file)
     except (OSError, ValueError) as error:
         raise InputError(f"not readable JSON: {error}", file=str(path), mend="save the dataset again.") from error
     if not isinstance(value, dict):

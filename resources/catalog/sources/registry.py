@@ -10,6 +10,7 @@ from domain.errors import InputError
 from resources.catalog.sources.arrow import read_huggingface_folder, read_parquet
 from resources.catalog.sources.reading import RawTable
 from resources.catalog.sources.text import read_csv, read_jsonl, read_tsv
+from resources.storage.reading import is_there
 
 Reader = Callable[[UPath], RawTable]
 
@@ -27,8 +28,9 @@ def open_source(path: UPath) -> RawTable:
 
     Raises:
         InputError: it is missing, empty, of an unknown format, not UTF-8 or damaged.
+        StateUnavailableError: the object store it is in does not answer.
     """
-    if not path.exists():
+    if not is_there(path):
         raise InputError("the dataset file does not exist", file=str(path), mend="check dataset.source.")
     return _reader_for(path)(path)
 

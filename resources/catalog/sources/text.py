@@ -13,6 +13,7 @@ from upath import UPath
 from domain.dataset import MAX_CELL_CHARACTERS
 from domain.errors import InputError
 from resources.catalog.sources.reading import RawRow, RawTable
+from resources.storage.reading import open_to_read
 
 CSV_FIELD_LIMIT = 1 << 30
 
@@ -90,7 +91,8 @@ def _json_row(number: int, line: str) -> RawRow:
 
 def _read_utf8(path: UPath) -> str:
     try:
-        raw = path.read_bytes()
+        with open_to_read(path) as stream:
+            raw = stream.read()
     except OSError as error:
         raise InputError(f"cannot be read: {error}", file=str(path), mend="check path and rights.") from error
     try:
