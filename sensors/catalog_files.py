@@ -7,6 +7,7 @@ import dagster as dg
 
 from assets.partition_ranges import KeyRange, bridged_ranges
 from assets.partitions import tasks_partitions
+from domain.errors import StateUnavailableError
 from domain.identity import content_id
 from jobs.ingest import ingest
 from resources.catalog.catalog import CatalogEntry
@@ -16,7 +17,6 @@ from resources.catalog_resource import CatalogResource
 from resources.database.repositories import dataset_versions, prompt_versions, tasks
 from resources.database.session import Database
 from resources.database_resource import DatabaseResource
-from resources.storage.failures import storage_errors
 from sensors.kept_cursor import KeptCursor
 
 INTERVAL_S = 15
@@ -113,7 +113,7 @@ def _fingerprints(
     for entry in entries:
         try:
             fingerprint = watch.fingerprint(entry)
-        except storage_errors() as error:
+        except (OSError, StateUnavailableError) as error:
             context.log.warning(f"the dataset files of {entry.task.name} cannot be read: {error}")
             continue
         if fingerprint is not None:

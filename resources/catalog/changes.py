@@ -63,6 +63,7 @@ class ChangeWatch:
 
         Raises:
             OSError: the landing folder cannot be listed.
+            StateUnavailableError: its store does not answer.
         """
         self._old = cursor.digests
         self._landing_root = landing_root
@@ -75,6 +76,7 @@ class ChangeWatch:
 
         Raises:
             OSError: a dataset file cannot be read, or disappeared meanwhile.
+            StateUnavailableError: its store does not answer.
         """
         declared = entry_at(declared_source(entry.task, entry.path))
         landed = landing_files(self._landing_root, entry.task.name) if entry.task.name in self._landed else []
