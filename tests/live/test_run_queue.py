@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 NUMBER = int(os.environ.get("PROMPTORY_QUEUE_TASKS", "12"))
 FILES_EACH = 3
-DONE_S = 300.0 + 15.0 * NUMBER
+DONE_S = 300.0 + 30.0 * NUMBER
 WORKING = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
 NAMES = tuple(f"task_{number:04d}" for number in range(NUMBER))
 QUEUE = yaml.safe_load((ROOT / "dagster.yaml").read_text())["concurrency"]
