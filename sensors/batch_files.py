@@ -12,13 +12,9 @@ from resources.batch_inference.due import DueTask, due_tasks
 from resources.catalog_resource import CatalogResource
 from resources.database.repositories import tasks
 from resources.database_resource import DatabaseResource
+from sensors.asking_again import Failures
 
 INTERVAL_S = 30
-AGAIN_AFTER_S = 600.0
-"""Dagster starts runs that died again by itself, a few times, within minutes. After that they are asked for anew, after
-pauses that double up to `AGAIN_AT_LATEST_S`."""
-AGAIN_AT_LATEST_S = 86_400.0
-
 WORK_TAG = "promptory/batch_work"
 PARTITION_TAG = "dagster/partition"
 UNFINISHED = [
@@ -90,18 +86,12 @@ def _failures(instance: dg.DagsterInstance, wanted: Sequence[DueTask], now: date
     if not wanted:
         return {}
     failed = dg.RunsFilter(tags={WORK_TAG: [due.key for due in wanted]}, statuses=[dg.DagsterRunStatus.FAILURE])
-    ends: dict[str, list[float]] = {}
+    found: dict[str, Failures] = {}
     for record in instance.get_run_records(failed):
         tags = record.dagster_run.tags
         if PERMANENT_FAILURE_TAG not in tags:
-            key = f"{tags[PARTITION_TAG]}:{tags[WORK_TAG]}"
-            ends.setdefault(key, []).append(record.end_time or now.timestamp())
-    return {key: len(times) for key, times in ends.items() if now.timestamp() - max(times) >= pause_s(len(times))}
-
-
-def pause_s(failures: int) -> float:
-    """Seconds after so many failures before the same is asked for again."""
-    return min(AGAIN_AFTER_S * 2.0 ** min(failures - 1, 20), AGAIN_AT_LATEST_S)
+            found.setdefault(f"{tags[PARTITION_TAG]}:{tags[WORK_TAG]}", Failures()).add(record, now)
+    return {key: failures.asked for key, failures in found.items() if failures.are_over(now)}
 
 
 def tasks_with_a_run(instance: dg.DagsterInstance) -> set[str]:

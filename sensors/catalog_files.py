@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -17,6 +18,7 @@ from resources.catalog_resource import CatalogResource
 from resources.database.repositories import dataset_versions, prompt_versions, tasks
 from resources.database.session import Database
 from resources.database_resource import DatabaseResource
+from sensors.failed_ingests import ingests_to_repeat
 from sensors.kept_cursor import KeptCursor
 
 INTERVAL_S = 15
@@ -52,6 +54,7 @@ def catalog_files(
         context.log.error(str(error))
     with database.connect() as opened:
         known = cursor.tasks or already_ingested(reading.entries, opened)
+        known = _without_failed(context.instance, known, reading.entries, opened)
     watch = ChangeWatch(cursor, catalog.landing_root(), _after(READING_S))
     now = _fingerprints(context, watch, reading.entries)
     changes = _changes(known, now)
@@ -103,6 +106,21 @@ def already_ingested(entries: Sequence[CatalogEntry], database: Database) -> dic
         if (name, fingerprint.prompt) in registered:
             known[name] = fingerprint
     return known
+
+
+def _without_failed(
+    instance: dg.DagsterInstance,
+    known: Mapping[str, TaskFingerprint],
+    entries: Sequence[CatalogEntry],
+    database: Database,
+) -> dict[str, TaskFingerprint]:
+    """`known`, with what was really read of tasks whose runs failed and are to be asked for again."""
+    order = instance.get_dynamic_partitions(str(tasks_partitions.name))
+    failed = ingests_to_repeat(instance, order, datetime.now(UTC))
+    if not failed:
+        return dict(known)
+    read = already_ingested([entry for entry in entries if entry.task.name in failed], database)
+    return {**{name: one for name, one in known.items() if name not in failed}, **read}
 
 
 def _fingerprints(

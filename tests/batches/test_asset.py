@@ -22,7 +22,7 @@ from orchestration.task_resources import build_task_resources
 from resources.batch_inference.reading import BatchResults
 from resources.database.repositories import batches, prompt_versions, tasks
 from resources.evaluation.steering import promote_by_hand
-from sensors.batch_files import batch_files, pause_s
+from sensors.batch_files import batch_files
 
 LONG_AGO = time.time() - 3600
 
@@ -138,14 +138,10 @@ def test_what_failed_runs_left_is_asked_for_anew_after_a_while(
 
         first = request_and_fail()
         assert request_and_fail() == first, "Dagster is starting it again"
-        monkeypatch.setattr("sensors.batch_files.AGAIN_AFTER_S", 0.0)
+        monkeypatch.setattr("sensors.asking_again.AGAIN_AFTER_S", 0.0)
         assert request_and_fail() == f"{first}:2"
         assert request_and_fail(**{PERMANENT_FAILURE_TAG: "true"}) == f"{first}:3"
         assert request_and_fail() == f"{first}:3", "that is for a person to mend"
-
-
-def test_pauses_between_failures_double_up_to_a_day():
-    assert [pause_s(failures) for failures in (1, 2, 3, 9, 10_000)] == [600, 1200, 2400, 86_400, 86_400]
 
 
 def _tick(parts: dg.Definitions, instance: dg.DagsterInstance) -> list[dg.RunRequest]:

@@ -63,9 +63,8 @@ class Watch:
 
     def run_all(self) -> list[dg.ExecuteInProcessResult]:
         """Make the runs of the last tick."""
-        job = self._definitions.resolve_job_def(ingest.name)
         return [
-            job.execute_in_process(
+            self.job().execute_in_process(
                 instance=self.instance,
                 tags=dict(request.tags),
                 asset_selection=list(request.asset_selection or ()),
@@ -73,6 +72,20 @@ class Watch:
             )
             for request in self.requests
         ]
+
+    def job(self) -> dg.JobDefinition:
+        """The job that reads."""
+        return self._definitions.resolve_job_def(ingest.name)
+
+    def report_failure(self, request: dg.RunRequest, **tags: str) -> None:
+        """The requested run, failed before it did anything."""
+        run = self.instance.create_run_for_job(
+            self.job(),
+            tags={**request.tags, **tags},
+            asset_selection=frozenset(request.asset_selection or ()),
+            status=dg.DagsterRunStatus.STARTED,
+        )
+        self.instance.report_run_failed(run)
 
     def log(self) -> str:
         """What the sensor logged, as the tick's page in the UI shows it."""
