@@ -98,7 +98,7 @@ class Killing:
         began = time.monotonic()
         while self._left and time.monotonic() - began < KILLING_S:
             patient = time.monotonic() - began < ALL_S
-            if self._late and self._left == {(WORKER, JOBS)}:
+            if self._left == {(WORKER, JOBS)}:
                 self._provider.jobs_held = False
             sights = self._watch.see_all()
             if all(sight.over for sight in sights.values()):

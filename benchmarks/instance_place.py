@@ -39,7 +39,7 @@ BATCH_TASK, JOBS_TASK = "parcels", "letters"
 TASK_OF = {BATCH: BATCH_TASK, JOBS: JOBS_TASK}
 LETTERS = {"d": BATCH, "s": BACKFILL, "p": JOBS}
 LABELS = ("attic", "cellar", "shed")
-ROWS = {BATCH: 320, BACKFILL: 150, JOBS: 120}
+ROWS = {BATCH: 320, BACKFILL: 150, JOBS: 80}
 SHELVES = 3
 CONCURRENCY = {BATCH: 8, BACKFILL: 16}
 # While processes are killed the provider is so slow that all three works are under way for a minute.

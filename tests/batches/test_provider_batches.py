@@ -16,7 +16,7 @@ from servers.openai_batch_server import End, JobPlan, OpenAIBatchServer
 from sqlalchemy import select, update
 
 from domain.batch.provider_jobs import JobState
-from domain.errors import ConfigurationError, ConflictError, InputError
+from domain.errors import ConfigurationError, ConflictError, InputError, StateUnavailableError
 from domain.task import Task
 from resources.batch_inference import steering
 from resources.batch_inference.drain import may_go_on
@@ -30,8 +30,10 @@ from resources.database.repositories import batches, provider_jobs, spending
 from resources.database.session import open_database
 from resources.database.tables import AttemptRow, CallRow, ProviderJobRow
 from resources.llm import open_client
+from resources.llm.batch_api import JobStatus
 from resources.llm.endpoints import Endpoints
 from resources.llm.events import AttemptFinished, CallFinished, Event
+from resources.llm.providers.openai_batches import OpenAIBatches
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -103,6 +105,30 @@ def test_rows_are_handed_over_answered_once_and_at_half_price(hall: Floor, provi
     assert charged(hall).attempts == 35
     assert [job.state for job in jobs_of(hall, batch.id)] == ["closed", "closed"]
     assert not provider.files, "what was uploaded and what came back is removed once it is settled"
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_who_dies_while_tidying_up_leaves_no_rows_at_the_provider(
+    hall: Floor, provider: OpenAIBatchServer, monkeypatch: pytest.MonkeyPatch, kept: int
+):
+    batch = add(hall, 3)
+    hall.run(batch.id)
+    discard, deaths = OpenAIBatches.discard, iter([None])
+
+    async def die_once(self: OpenAIBatches, job: str, file: str | None, status: JobStatus | None) -> None:
+        if next(deaths, "") is None:
+            await discard(self, job, file if kept else None, None)
+            raise StateUnavailableError("as if killed")
+        await discard(self, job, file, status)
+
+    monkeypatch.setattr(OpenAIBatches, "discard", die_once)
+    with pytest.raises(StateUnavailableError):
+        run_to_the_end(hall, batch.id)
+    assert len(provider.files) == 2 - kept
+    done, _ = run_to_the_end(hall, batch.id)
+    assert done.state == "done"
+    assert not provider.files
+    assert provider.asked_in_jobs() == 3
 
 
 def test_bodies_are_those_of_direct_calls(hall: Floor, provider: OpenAIBatchServer):

@@ -239,7 +239,11 @@ class JobDesk:
         over = job.overrun or cost + lost > job.reserve_nano_usd
         charge = "free" if job.cost_nano_usd is None else "overrun" if over else "settled"
         await self.core.release(job, charge, cost, lost)
-        job = await self._move(job, JobState.CLOSED)
+        # Once it is closed nobody looks at it again: whoever dies before leaves no rows behind at the provider.
+        await self._tidy_up(job)
+        return await self._move(job, JobState.CLOSED)
+
+    async def _tidy_up(self, job: ProviderJob) -> None:
         try:
             api = self._api(job)
             status = None
@@ -248,7 +252,6 @@ class JobDesk:
             await api.discard(job.id, job.file, status)
         except (ProviderError, ConfigurationError):
             pass  # files that stay cost little; nothing of ours waits for their removal
-        return job
 
     async def _forget(self, job: ProviderJob) -> None:
         await self.core.release(job, "free", 0)

@@ -160,10 +160,15 @@ class OpenAIBatches:
                 raise
 
     async def discard(self, job: str, file: str | None, status: JobStatus | None) -> None:  # noqa: ARG002
-        """Delete the requests and the results."""
+        """Delete the requests and the results, those that are there still."""
         for name in (file, *(status.outputs if status else ())):
-            if name is not None:
+            if name is None:
+                continue
+            try:
                 await self._short("DELETE", f"/files/{quote(name)}")
+            except ProviderError as error:
+                if error.status_code not in _ABSENT:
+                    raise
 
     async def close(self) -> None:
         """Close every connection."""
