@@ -56,6 +56,7 @@ from sensors.budget_burn import budget_burn_alerts
 from sensors.catalog_files import catalog_files
 from sensors.housekeeping import ledger_compaction, retention
 from sensors.live_experiments import live_experiments
+from sensors.lost_retries import lost_retries
 from sensors.provider_batches import provider_batches
 from sensors.quality_drift import quality_drift
 from sensors.run_failures import run_failure_alerts
@@ -88,7 +89,7 @@ JOBS = (
     compact_ledger,
     database_retention,
 )
-WATCHING = (catalog_files, batch_files, provider_batches, live_experiments, task_schedules)
+WATCHING = (catalog_files, batch_files, provider_batches, live_experiments, task_schedules, lost_retries)
 ALERTING = (run_failure_alerts, budget_burn_alerts, quality_drift)
 
 

@@ -131,6 +131,7 @@ def test_every_part_is_there(make_workplace: Callable[..., Workplace], with_dbt:
         "batch_files",
         "provider_batches",
         "live_experiments",
+        "lost_retries",
         "downstream_automation",
         "task_schedules",
         "hourly_metrics",
