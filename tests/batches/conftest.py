@@ -24,7 +24,6 @@ from resources.batch_inference.intake import Intake, TakenIn, Wish
 from resources.batch_inference.reading import BatchResults
 from resources.batch_inference.sources import FileSource
 from resources.batch_inference.worker import open_worker
-from resources.database import schema
 from resources.database.repositories import aliases, prompt_versions, tasks
 from resources.database.repositories.batches import BatchRecord
 from resources.database.session import Database, open_database
@@ -170,15 +169,6 @@ class Floor:
 def server() -> Iterator[OpenAIServer]:
     with OpenAIServer(lambda body: label_of(number_in(body)), TARIFFS) as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def upgraded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("batches") / "upgraded.db"
-    database = open_database(f"sqlite:///{path}")
-    schema.upgrade(database)
-    database.dispose()
-    return path
 
 
 @pytest.fixture

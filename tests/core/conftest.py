@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from core.scripted import ScriptedProvider, VirtualTime
 
-from resources.database import schema
 from resources.database.session import Database, open_database
 from resources.database.tables.ledger import AttemptRow, CallRow
 from resources.llm import CoreSettings, LLMClient, open_client
@@ -24,19 +23,9 @@ MODEL = "scripted/small"
 PRICE = {"input_per_million": "0.10", "output_per_million": "0.40"}
 
 
-@pytest.fixture(scope="session")
-def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file on the current schema, to be copied."""
-    path = tmp_path_factory.mktemp("ledger") / "empty.db"
-    database = open_database(f"sqlite:///{path}")
-    schema.upgrade(database)
-    database.dispose()
-    return path
-
-
 @pytest.fixture
-def ledger_url(tmp_path: Path, empty_ledger: Path) -> str:
-    shutil.copyfile(empty_ledger, tmp_path / "promptory.db")
+def ledger_url(tmp_path: Path, upgraded_file: Path) -> str:
+    shutil.copyfile(upgraded_file, tmp_path / "promptory.db")
     return f"sqlite:///{tmp_path / 'promptory.db'}"
 
 

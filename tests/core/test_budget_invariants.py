@@ -64,11 +64,11 @@ class Watch:
     script=st.lists(replies, max_size=25), plan=plans, caps=st.tuples(*[st.integers(0, 12)] * 3), fallback=st.booleans()
 )
 def test_no_cap_is_exceeded_and_the_books_close(
-    empty_ledger: Path, script: list[Reply], plan: list, caps: tuple[int, int, int], fallback: bool
+    upgraded_file: Path, script: list[Reply], plan: list, caps: tuple[int, int, int], fallback: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         ledger = Path(folder, "promptory.db")
-        shutil.copyfile(empty_ledger, ledger)
+        shutil.copyfile(upgraded_file, ledger)
         asyncio.run(_play(f"sqlite:///{ledger}", script, plan, caps, fallback))
 
 
@@ -119,10 +119,10 @@ async def _call(llm: LLMClient, time: VirtualTime, scope: str, give_up_after_s: 
         await call
 
 
-async def test_the_watch_itself_can_see_a_broken_cap(empty_ledger: Path, tmp_path: Path) -> None:
+async def test_the_watch_itself_can_see_a_broken_cap(upgraded_file: Path, tmp_path: Path) -> None:
     """Would the test above notice? A store that forgets a reserve must be caught."""
     ledger = tmp_path / "promptory.db"
-    shutil.copyfile(empty_ledger, ledger)
+    shutil.copyfile(upgraded_file, ledger)
     time = VirtualTime()
     provider = ScriptedProvider(time, otherwise=lambda _request: Reply(takes_s=1.0, input_tokens=50, output_tokens=10))
     core = CoreSettings.parse(
@@ -145,10 +145,10 @@ async def _true_books(llm: LLMClient, tables: type) -> list[ScopeState]:
 
 @pytest.mark.parametrize("state", ["memory", "sqlite"])
 async def test_thousands_of_waiting_calls_do_not_ask_thousands_of_times(
-    state: str, empty_ledger: Path, tmp_path: Path
+    state: str, upgraded_file: Path, tmp_path: Path
 ) -> None:
     ledger = tmp_path / "promptory.db"
-    shutil.copyfile(empty_ledger, ledger)
+    shutil.copyfile(upgraded_file, ledger)
     time = VirtualTime()
     provider = ScriptedProvider(time, otherwise=lambda _request: Reply(takes_s=0.5, input_tokens=1, output_tokens=0))
     url = "memory" if state == "memory" else f"sqlite:///{tmp_path / 'state.db'}"

@@ -1,5 +1,5 @@
 """The client over a scripted provider, on virtual time, as the tests of the core have it."""
 
-from core.conftest import bench, empty_ledger, ledger_url, provider, time
+from core.conftest import bench, ledger_url, provider, time
 
-__all__ = ["bench", "empty_ledger", "ledger_url", "provider", "time"]
+__all__ = ["bench", "ledger_url", "provider", "time"]
