@@ -15,8 +15,7 @@ from dagster._daemon.auto_run_reexecution.event_log_consumer import EventLogCons
 
 from sensors.lost_retries import CURSOR, OVERDUE, lost_retries, overdue_retries, put_back
 
-NOW = datetime.now(UTC)
-LATER = NOW + OVERDUE + timedelta(seconds=30)
+A_WHILE = OVERDUE + timedelta(seconds=30)
 
 
 @dg.job
@@ -46,11 +45,12 @@ def test_a_run_that_waits_for_its_retry_is_overdue_after_a_while(instance: dg.Da
     run = instance.get_run_by_id(lost)
     assert run is not None
     assert run.tags[WILL_RETRY_TAG] == "true"
-    assert overdue_retries(instance, NOW) == set()
-    assert overdue_retries(instance, LATER) == {lost}
-    assert overdue_retries(instance, LATER + timedelta(days=2)) == set()
+    now = datetime.now(UTC)
+    assert overdue_retries(instance, now) == set()
+    assert overdue_retries(instance, now + A_WHILE) == {lost}
+    assert overdue_retries(instance, now + A_WHILE + timedelta(days=2)) == set()
     instance.add_run_tags(lost, {AUTO_RETRY_RUN_ID_TAG: "another"})
-    assert overdue_retries(instance, LATER) == set()
+    assert overdue_retries(instance, now + A_WHILE) == set()
 
 
 def test_the_daemon_reads_of_it_again_and_of_nothing_before(instance: dg.DagsterInstance) -> None:
@@ -114,7 +114,7 @@ def test_dagster_s_own_daemon_starts_it_again_once(
     instance.daemon_cursor_storage.set_cursor_values({CURSOR: str(newest_event(instance))})
     look()
     assert asked == []
-    assert put_back(instance, overdue_retries(instance, LATER))
+    assert put_back(instance, overdue_retries(instance, datetime.now(UTC) + A_WHILE))
     look()
     look()
     assert asked == [lost]
