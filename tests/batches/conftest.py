@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from servers.billing import Tariff
+from servers.openai_batch_server import OpenAIBatchServer
 from servers.openai_server import OpenAIServer
 from upath import UPath
 
@@ -178,6 +179,23 @@ def floor(tmp_path: Path, server: OpenAIServer, upgraded_file: Path) -> Iterator
     url = f"sqlite:///{tmp_path / 'promptory.db'}"
     database = open_database(url)
     made = Floor(tmp_path, database, server, task_of(), url)
+    made.promote()
+    yield made
+    database.dispose()
+
+
+@pytest.fixture
+def provider() -> Iterator[OpenAIBatchServer]:
+    with OpenAIBatchServer(lambda body: label_of(number_in(body)), TARIFFS) as running:
+        yield running
+
+
+@pytest.fixture
+def hall(tmp_path: Path, provider: OpenAIBatchServer, upgraded_file: Path) -> Iterator[Floor]:
+    """A floor whose provider has a batch API."""
+    shutil.copyfile(upgraded_file, tmp_path / "promptory.db")
+    database = open_database(f"sqlite:///{tmp_path / 'promptory.db'}")
+    made = Floor(tmp_path, database, provider, task_of(), f"sqlite:///{tmp_path / 'promptory.db'}")
     made.promote()
     yield made
     database.dispose()

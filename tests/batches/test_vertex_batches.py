@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from batches.conftest import PRICE, Floor, label_of, task_of, write_csv
-from batches.test_provider_batches import charged, jobs_of, run_to_the_end, scopes_of
+from batches.provider_steps import charged, jobs_of, run_to_the_end, scopes_of
 from servers.billing import Tariff
 from servers.vertex_batch_server import VertexBatchServer, VertexPlan
 
