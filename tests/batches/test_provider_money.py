@@ -160,6 +160,31 @@ def test_a_cancelled_batch_cancels_its_job_and_books_what_was_billed(hall: Floor
     assert asyncio.run(scopes_of(hall))["task:crates"].reserved_nano_usd == 0
 
 
+def test_cancelling_a_batch_asks_for_the_run_that_cancels_its_job(hall: Floor, provider: OpenAIBatchServer):
+    provider.plans = lambda _number: JobPlan(stays="in_progress")
+    batch = add(hall, 10)
+    hall.run(batch.id)
+    now = datetime.now(UTC)
+
+    def due(after: timedelta = timedelta()) -> set[str]:
+        return {one.key for one in due_tasks(hall.database, hall.root / "none", ["crates"], now + after)}
+
+    assert due() == set()
+    steering.cancel(hall.database, batch.id, NOW)
+    key = due()
+    assert len(key) == 1
+    assert due(timedelta(minutes=4)) == key, "one run, and not one per look"
+    assert due(timedelta(minutes=16)) != key, "the provider may not have heard of it"
+
+    async def drain() -> None:
+        async with hall.worker() as worker:
+            await worker.settle_cancelled("crates")
+
+    asyncio.run(drain())
+    assert "POST /v1/batches/batch_000000/cancel" in provider.log
+    assert due() == set(), "the provider ends it now"
+
+
 def test_on_postgresql_and_redis_too(tmp_path: Path, provider: OpenAIBatchServer, postgres_url: str, redis_url: str):
     database = open_database(postgres_url)
     schema.upgrade(database)

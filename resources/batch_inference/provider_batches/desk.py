@@ -108,7 +108,7 @@ class JobDesk:
             job = await self._move(job, JobState.SETTLED, file=file, problem="cancelled before it was sent")
         elif job.state == JobState.CREATING:
             job = await self._look_up(job, create=False)
-        if job.state == JobState.SUBMITTED and "cancel" not in (job.provider_state or "").lower():
+        if job.state == JobState.SUBMITTED and not job.is_being_cancelled:
             await self._api(job).cancel(str(job.provider_id))
         if job.state == JobState.SUBMITTED:
             job = await self.look_at(job)

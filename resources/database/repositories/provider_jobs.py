@@ -67,6 +67,11 @@ class ProviderJob:
         return self.model.partition("/")[0]
 
     @property
+    def is_being_cancelled(self) -> bool:
+        """Whether the provider has said, in its own words, that it ends the job early."""
+        return "cancel" in (self.provider_state or "").lower()
+
+    @property
     def was_tried(self) -> bool:
         """Whether its rows were asked, as far as anybody knows: it ended, and was not refused as a whole."""
         return self.cost_nano_usd is not None
