@@ -29,7 +29,7 @@ from resources.batch_inference.outcome_text import decode, encode
 from resources.batch_inference.results import PartLayout, merge
 from resources.batch_inference.snapshot import Snapshot, write_snapshot
 from resources.batch_inference.sources import FileSource, read_csv, read_jsonl
-from resources.batch_inference.stopping import Stop
+from resources.batch_inference.stopping import CANCEL, Stop
 from resources.storage.listing import folder_names
 
 NOWHERE = UPath("nowhere")
@@ -187,7 +187,7 @@ async def test_who_waits_for_a_provider_stops_when_told():
     stop = Stop()
 
     async def sleep(_seconds: float) -> None:
-        stop.cancel("enough")
+        stop.obey(CANCEL)
         await asyncio.sleep(0)
 
     async def ask() -> int:

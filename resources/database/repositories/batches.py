@@ -158,16 +158,23 @@ def open_batches(session: Session, task: str | None = None) -> list[BatchRecord]
 def take(
     session: Session, record: BatchRecord, worker: str, now: datetime, lease_until: datetime
 ) -> BatchRecord | None:
-    """Make `worker` the one that has the batch, if nobody took it since it was read; as it is then."""
+    """Make `worker` the one that has the batch, if nobody took it or asked anything of its worker since it was read.
+
+    The batch as it is then; None where somebody was faster.
+    """
     done = session.execute(
         update(BatchRow)
-        .where(BatchRow.id == record.id, BatchRow.claim == record.claim, BatchRow.state == record.state)
+        .where(
+            BatchRow.id == record.id,
+            BatchRow.claim == record.claim,
+            BatchRow.state == record.state,
+            BatchRow.request.is_(None),
+        )
         .values(
             state=BatchState.RUNNING.value,
             pause_kind=None,
             reason=None,
             resume_at=None,
-            request=None,
             worker=worker,
             claim=record.claim + 1,
             claimed_at=now,
@@ -178,6 +185,19 @@ def take(
         .execution_options(synchronize_session=False)
     )
     return None if done.one_or_none() is None else find(session, record.id)
+
+
+def lock_claimed(session: Session, batch_id: str, claim: int) -> BatchRecord:
+    """A batch its worker still has, as it stays until the transaction ends.
+
+    Raises:
+        ConflictError: another worker has taken it over.
+    """
+    mine = BatchRow.id == batch_id, BatchRow.claim == claim, BatchRow.worker.is_not(None)
+    row = session.execute(_select().where(*mine).with_for_update()).one_or_none()
+    if row is None:
+        raise taken_over(batch_id)
+    return read(BatchRecord, row)
 
 
 def change_claimed(session: Session, batch_id: str, claim: int, **values: Any) -> None:
@@ -221,8 +241,8 @@ def renew(session: Session, worker: str, lease_until: datetime) -> dict[str, tup
     return {row.id: (row.claim, row.request) for row in rows}
 
 
-def ask(session: Session, record: BatchRecord, request: str) -> bool:
-    """Ask the worker that has the batch for something; False where it changed hands meanwhile."""
+def ask(session: Session, record: BatchRecord, request: str) -> BatchRecord | None:
+    """Ask the worker that has the batch for something; None where it changed hands meanwhile."""
     done = session.execute(
         update(BatchRow)
         .where(BatchRow.id == record.id, BatchRow.claim == record.claim, BatchRow.worker.is_not(None))
@@ -230,13 +250,13 @@ def ask(session: Session, record: BatchRecord, request: str) -> bool:
         .returning(BatchRow.id)
         .execution_options(synchronize_session=False)
     )
-    return done.one_or_none() is not None
+    return None if done.one_or_none() is None else find(session, record.id)
 
 
 def rest(
     session: Session, record: BatchRecord, state: BatchState, kind: PauseKind | None, reason: str, now: datetime
-) -> bool:
-    """Pause or cancel a batch that no worker has; False where somebody took it meanwhile."""
+) -> BatchRecord | None:
+    """Pause or cancel a batch that no living worker has; as it is then, None where somebody took it meanwhile."""
     done = session.execute(
         update(BatchRow)
         .where(BatchRow.id == record.id, BatchRow.claim == record.claim, BatchRow.state == record.state)
@@ -253,7 +273,7 @@ def rest(
         .returning(BatchRow.id)
         .execution_options(synchronize_session=False)
     )
-    return done.one_or_none() is not None
+    return None if done.one_or_none() is None else find(session, record.id)
 
 
 def newest_edition(session: Session, task: str, rows_id: str) -> int | None:
