@@ -20,8 +20,8 @@ from resources.database.session import Database
 from resources.storage.listing import folder_names
 
 AGAIN_AFTER = timedelta(minutes=10)
-"""A cancelled batch's job whose provider did not answer is work again after so long, and then after pauses that double:
-the run that did not get on with it has not failed."""
+"""A job that a batch left behind at its end, and whose provider did not answer, is work again after so long, and then
+after pauses that double: the run that did not get on with it has not failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +54,28 @@ def due_tasks(database: Database, folder: UPath, tasks: Iterable[str], now: date
         for record in batches.open_batches(session):
             open_by_task.setdefault(record.task, []).append(record)
         jobs_ready = provider_jobs.ready_batches(session, now - GRACE)
-        cancelled = _cancelled_work(session, now)
+        left = _left_work(session, now)
         due: list[DueTask] = []
         for task in sorted(tasks):
             opened = open_by_task.get(task, [])
             # Which may make room in a spent budget.
-            settles = task in cancelled or any(record.id in jobs_ready for record in opened)
+            settles = task in left or any(record.id in jobs_ready for record in opened)
             held_up = any(holds_up_the_task(record) and not may_go_on(record, now, jobs_ready) for record in opened)
             if held_up and not settles:
                 continue
             files = landed_files(folder, task, now.timestamp()) if task in there else []
             new = not_taken_in(files, batch_files.stamps(session, task)) if files else []
             ready = [record for record in opened if may_go_on(record, now, jobs_ready)]
-            if new or ready or task in cancelled:
+            if new or ready or task in left:
                 parts = [[file.name, file.stamp] for file in new] + [[one.id, one.claim] for one in ready]
-                due.append(DueTask(task, len(new), len(ready), content_id([*parts, *cancelled.get(task, ())])))
+                due.append(DueTask(task, len(new), len(ready), content_id([*parts, *left.get(task, ())])))
     return due
 
 
-def _cancelled_work(session: Session, now: datetime) -> dict[str, list[list[str]]]:
-    """By task: what there is to do about jobs of cancelled batches."""
+def _left_work(session: Session, now: datetime) -> dict[str, list[list[str]]]:
+    """By task: what there is to do about jobs that batches left behind at their end."""
     found: dict[str, list[list[str]]] = {}
-    for job in provider_jobs.of_cancelled_batches(session):
+    for job in provider_jobs.of_ended_batches(session):
         if _can_be_withdrawn(job, now):
             tries = ((now - job.changed_at) // AGAIN_AFTER).bit_length()
             found.setdefault(job.task, []).append([job.id, job.state, job.changed_at.isoformat(), str(tries)])

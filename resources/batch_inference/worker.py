@@ -125,12 +125,13 @@ class BatchWorker:
             self._leases.drop(batch.id)
 
     async def settle_cancelled(self, task: str) -> None:
-        """Book what cancelled batches' jobs at providers came to; one that cannot be led on now stops no other.
+        """Cancel the jobs at providers that batches left behind when they were cancelled (or done by another worker),
+        and book what they came to; one that cannot be led on now stops no other.
 
         Raises:
             StateUnavailableError, DatabaseUnavailableError: it can be done again.
         """
-        for job, batch in await asyncio.to_thread(self._cancelled_jobs, task):
+        for job, batch in await asyncio.to_thread(self._jobs_left, task):
             with suppress(ProviderError, ConflictError, ConfigurationError):
                 await self.desk.withdraw(job, batch)
 
@@ -167,9 +168,9 @@ class BatchWorker:
             finish_batch, self._database, self._root, prepared.batch, active_s, self._time.clock()
         )
 
-    def _cancelled_jobs(self, task: str) -> list[tuple[ProviderJob, BatchRecord]]:
+    def _jobs_left(self, task: str) -> list[tuple[ProviderJob, BatchRecord]]:
         with self._database.session(read_only=True) as session:
-            jobs = provider_jobs.of_cancelled_batches(session, task)
+            jobs = provider_jobs.of_ended_batches(session, task)
             return [(job, batches.get(session, job.batch_id)) for job in jobs]
 
     def _read(self, batch_id: str) -> BatchRecord:

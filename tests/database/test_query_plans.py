@@ -96,7 +96,7 @@ QUERIES: dict[str, Callable[[Session], object]] = {
     "jobs that providers work on": provider_jobs.submitted,
     "what provider jobs hold": provider_jobs.holding,
     "batches with a job to lead on": lambda session: provider_jobs.ready_batches(session, SINCE, "task-7"),
-    "jobs of cancelled batches": lambda session: provider_jobs.of_cancelled_batches(session, "task-7"),
+    "jobs of ended batches": lambda session: provider_jobs.of_ended_batches(session, "task-7"),
     "a journal entry": lambda session: journal.find(session, "run-17", "key-17"),
 }
 

@@ -29,7 +29,7 @@ BUDGET_EXHAUSTED = "budget_exhausted"
 
 
 class JobDesk:
-    """Jobs of any batch. Whoever leads one on has its batch, or the batch was cancelled.
+    """Jobs of any batch. Whoever leads one on has its batch, or the batch has come to its end.
 
     Args:
         run_id: the Dagster run the calls belong to, if any.
@@ -62,14 +62,14 @@ class JobDesk:
             ProviderError: the provider refused, or did not answer; the next one who has the batch leads it on.
             StateUnavailableError, DatabaseUnavailableError: likewise.
         """
-        await self._write(lambda session: provider_jobs.add(session, job))
+        await self._write_claimed(batch, lambda session: provider_jobs.add(session, job))
         verdict = await self.core.hold(job)
         if not isinstance(verdict, Admitted):
             await self._write(lambda session: provider_jobs.drop(session, job))
             detail = verdict.detail if isinstance(verdict, Refused) else _held_by_others(job)
             raise UnansweredError(detail, reason=BUDGET_EXHAUSTED)
         try:
-            held = await self._move(job, JobState.HELD)
+            held = await self._move_claimed(job, batch, JobState.HELD)
         except ConflictError:
             await self.core.release(job, "free", 0)  # another worker has the batch, and has dropped what was planned
             raise
@@ -86,7 +86,7 @@ class JobDesk:
         if job.state == JobState.HELD:
             job = await self._send(job, batch, prompt, began_before=True)
         elif job.state == JobState.CREATING:
-            job = await self._look_up(job)
+            job = await self._look_up(job, batch)
         if job.state == JobState.SUBMITTED:
             job = await self.look_at(job)
         if job.state == JobState.ENDED:
@@ -96,7 +96,7 @@ class JobDesk:
         return job
 
     async def withdraw(self, job: ProviderJob, batch: BatchRecord) -> ProviderJob | None:
-        """`lead_on` for a cancelled batch: nothing further is sent, and what is billed all the same is booked.
+        """`lead_on` for a batch at its end: nothing further is sent, and what is billed all the same is booked.
 
         Raises:
             ProviderError, StateUnavailableError, DatabaseUnavailableError, ConflictError: as `lead_on`.
@@ -107,7 +107,7 @@ class JobDesk:
             file = await self._api(job).find_file(job.id)
             job = await self._move(job, JobState.SETTLED, file=file, problem="cancelled before it was sent")
         elif job.state == JobState.CREATING:
-            job = await self._look_up(job, create=False)
+            job = await self._look_up(job, batch, create=False)
         if job.state == JobState.SUBMITTED and not job.is_being_cancelled:
             await self._api(job).cancel(str(job.provider_id))
         if job.state == JobState.SUBMITTED:
@@ -145,7 +145,7 @@ class JobDesk:
         file = await api.find_file(job.id) if began_before else None
         if file is None:
             file = await api.upload(job.id, await self._file(job, batch, prompt))
-        return await self._create(await self._move(job, JobState.CREATING, file=file))
+        return await self._create(await self._move_claimed(job, batch, JobState.CREATING, file=file))
 
     async def _file(self, job: ProviderJob, batch: BatchRecord, prompt: PromptVersion) -> bytes:
         requests = BatchRequests(self.core, batch, prompt, job.round)
@@ -169,7 +169,7 @@ class JobDesk:
             raise
         return await self._move(job, JobState.SUBMITTED, provider_id=status.id, provider_state=status.state)
 
-    async def _look_up(self, job: ProviderJob, *, create: bool = True) -> ProviderJob:
+    async def _look_up(self, job: ProviderJob, batch: BatchRecord, *, create: bool = True) -> ProviderJob:
         """Whether the provider has a job whose creation was cut off; if it has none, for certain, create it."""
         if self._clock() - job.changed_at < self._grace:
             return job
@@ -182,7 +182,7 @@ class JobDesk:
         if not create:
             return await self._move(job, JobState.SETTLED, problem="cancelled before it was created")
         # Moving it first keeps out whoever else may think that it is theirs.
-        return await self._create(await self._move(job, JobState.CREATING))
+        return await self._create(await self._move_claimed(job, batch, JobState.CREATING))
 
     async def _settle(self, job: ProviderJob, batch: BatchRecord, prompt: PromptVersion) -> ProviderJob:
         api = self._api(job)
@@ -273,6 +273,20 @@ class JobDesk:
 
     async def _move(self, job: ProviderJob, state: JobState, **values: Any) -> ProviderJob:
         return await self._write(lambda session: provider_jobs.move(session, job, state, self._clock(), **values))
+
+    async def _move_claimed(self, job: ProviderJob, batch: BatchRecord, state: JobState, **values: Any) -> ProviderJob:
+        return await self._write_claimed(
+            batch, lambda session: provider_jobs.move(session, job, state, self._clock(), **values)
+        )
+
+    async def _write_claimed(self, batch: BatchRecord, step: Callable[[Any], Any]) -> Any:
+        """A step on the way to the provider, which only the worker that has the batch may take: its rows are asked."""
+
+        def write(session: Any) -> Any:
+            batches.require_claims(session, {batch.id: batch.claim})
+            return step(session)
+
+        return await self._write(write)
 
     async def _write(self, step: Callable[[Any], Any]) -> Any:
         def write() -> Any:

@@ -185,12 +185,12 @@ def ready_batches(session: Session, lost_since: datetime, task: str | None = Non
     return set(session.scalars(query if task is None else query.where(ProviderJobRow.task == task)))
 
 
-def of_cancelled_batches(session: Session, task: str | None = None) -> list[ProviderJob]:
-    """Jobs not closed whose batch was cancelled: what they cost is still to be booked."""
+def of_ended_batches(session: Session, task: str | None = None) -> list[ProviderJob]:
+    """Jobs not closed whose batch was cancelled, or done without them: what they cost is still to be booked."""
     query = (
         _select()
         .join(BatchRow, BatchRow.id == ProviderJobRow.batch_id)
-        .where(BatchRow.state == BatchState.CANCELLED.value, _OPEN)
+        .where(BatchRow.state.in_([state.value for state in BatchState if state.is_final]), _OPEN)
     )
     if task is not None:
         query = query.where(ProviderJobRow.task == task)
