@@ -53,7 +53,7 @@ def cancel(database: Database, reference: str, now: datetime) -> Steered:
 
 
 def resume(database: Database, reference: str, now: datetime) -> Steered:
-    """Let a paused batch go on: the next run of its task, or `promptory batch run`, takes it up.
+    """Let a batch go on that is paused, or waits for nothing any more: the task's next run takes it up, or `batch run`.
 
     Raises:
         NotFoundError, InputError: the reference names none, or several.
@@ -61,7 +61,9 @@ def resume(database: Database, reference: str, now: datetime) -> Steered:
     """
     with database.session() as session:
         record = batches.get(session, reference)
-        if record.state != BatchState.PAUSED:
+        # A job that was put aside may be decided before any worker has told of it.
+        is_left = record.state == BatchState.WAITING and not provider_jobs.has_open(session, record.id)
+        if record.state != BatchState.PAUSED and not is_left:
             raise ConflictError(f"Batch {short_id(record.id)} is {record.state}, not paused.")
         resumed = batches.rest(session, record, BatchState.PENDING, None, "", now)
         if resumed is None:

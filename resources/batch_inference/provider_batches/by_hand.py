@@ -23,7 +23,7 @@ async def adopt(
 
     Raises:
         NotFoundError, InputError: batch, job or the provider's id name nothing, or several.
-        ConflictError: the job was not put aside, or a worker has the batch.
+        ConflictError: the job was not put aside, or a living worker has the batch.
         ProviderError: the provider does not answer.
     """
     _, found = await asyncio.to_thread(_put_aside, database, batch, job, now)
@@ -54,7 +54,8 @@ def _put_aside(database: Database, batch: str, job: str, now: datetime) -> tuple
         found = provider_jobs.get(session, record.id, job)
     if found.state != JobState.QUARANTINED:
         raise ConflictError(f"Provider job {found.id[:12]} is {found.state}, not put aside.")
-    require_free(record, now)
+    if record.worker is not None:
+        require_free(record, now)
     return record, found
 
 

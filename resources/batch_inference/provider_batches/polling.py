@@ -21,7 +21,7 @@ class Polled:
     """What a look at the providers brought.
 
     Attributes:
-        tasks: those whose jobs have ended.
+        tasks: those whose jobs have ended, or were put aside for a person.
         problems: endpoints that could not be asked, with the reason.
     """
 
@@ -53,8 +53,8 @@ async def poll(database: Database, endpoints: Endpoints, now: datetime) -> Polle
             except ConflictError:
                 continue  # a worker was faster
             polled.looked_at += 1
-            if seen.state == JobState.ENDED:
-                polled.ended += 1
+            polled.ended += seen.state == JobState.ENDED
+            if seen.state != JobState.SUBMITTED:
                 polled.tasks.add(job.task)
     return polled
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, literal_column, or_, select, update
+from sqlalchemy import delete, exists, literal_column, or_, select, update
 from sqlalchemy.orm import Session
 
 from domain.batch.provider_jobs import FOR_A_WORKER, HOLDING, JobState, ProviderCounts, RowReserve, unpack
@@ -168,18 +168,30 @@ def submitted(session: Session) -> list[ProviderJob]:
     return _read(session, query.order_by(ProviderJobRow.created_at, ProviderJobRow.id))
 
 
+def has_open(session: Session, batch_id: str) -> bool:
+    """Whether any job of the batch is not closed."""
+    query = select(ProviderJobRow.id).where(ProviderJobRow.batch_id == batch_id, _OPEN).limit(1)
+    return session.scalar(query) is not None
+
+
 def holding(session: Session) -> list[ProviderJob]:
     """All jobs whose worst case is reserved and of which the ledger knows nothing yet."""
     return _read(session, _select().where(_OPEN, ProviderJobRow.state.in_([state.value for state in HOLDING])))
 
 
 def ready_batches(session: Session, lost_since: datetime, task: str | None = None) -> set[str]:
-    """Batches with a job that a worker can lead on; those created before `lost_since` by a worker that died are."""
+    """Batches that a worker gets on with: one of their jobs can be led on, or was put aside while they wait for it.
+
+    Args:
+        lost_since: a job whose creation a dead worker began before is one that can be led on.
+    """
+    waits = exists().where(BatchRow.id == ProviderJobRow.batch_id, BatchRow.state == BatchState.WAITING.value)
     query = select(ProviderJobRow.batch_id).where(
         _OPEN,
         or_(
             ProviderJobRow.state.in_([state.value for state in FOR_A_WORKER]),
             (ProviderJobRow.state == JobState.CREATING.value) & (ProviderJobRow.changed_at <= lost_since),
+            (ProviderJobRow.state == JobState.QUARANTINED.value) & waits,
         ),
     )
     return set(session.scalars(query if task is None else query.where(ProviderJobRow.task == task)))
