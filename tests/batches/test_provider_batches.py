@@ -65,6 +65,17 @@ def test_limits_of_a_job_split_a_chunk(hall: Floor, provider: OpenAIBatchServer)
     assert len(provider.invoice) == 20
 
 
+def test_rows_go_into_three_jobs_each_however_many_jobs_their_chunk_is(hall: Floor, provider: OpenAIBatchServer):
+    """Jobs of 8, 8 and 4 rows; six rows of the first are not answered, two of them by no job they are in."""
+    provider.plans = lambda number: JobPlan(end="expired", answered={0: 2, 3: 4, 4: 0}.get(number))
+    batch = add(hall, 20, rest="provider")
+    endpoint = {**provider.endpoint, "options": {"batch_requests": 8}}
+    done, _ = run_to_the_end(hall, batch.id, endpoints={"openai": endpoint})
+    assert done.state == "done"
+    assert [len(job.lines) for job in provider.jobs.values()] == [8, 8, 4, 6, 2]
+    assert len(provider.requests) == 2, "what three jobs did not answer is asked directly"
+
+
 def test_an_endpoint_without_a_batch_api_is_told_at_once(hall: Floor, provider: OpenAIBatchServer):
     provider.refuse = None
     provider.files_are_missing = True

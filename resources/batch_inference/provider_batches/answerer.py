@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from domain.batch.outcome import RowOutcome
-from domain.batch.provider_jobs import MOST_JOBS_PER_CHUNK, JobState, job_id, pack
+from domain.batch.provider_jobs import MOST_JOBS_PER_ROW, JobState, job_id, pack
 from domain.batch.rows import InputRow
 from domain.batch.states import ChunkState, PauseKind, RowStatus
 from domain.errors import ConfigurationError, FaultClass, InputError, ProviderError, UnansweredError
@@ -88,13 +88,12 @@ class ProviderAnswerer:
         """Rows to hand over, and rows to ask directly; those that a job has are neither."""
         busy = {one.row for job in jobs if job.state != JobState.CLOSED for one in job.reserves}
         closed = [job for job in jobs if job.state == JobState.CLOSED and job.was_tried]
-        tried = {one.row for job in closed for one in job.reserves}
-        again = work.batch.settings.rest == "provider" and len(closed) < MOST_JOBS_PER_CHUNK
-        first = work.chunk.round == 0 or again
+        tries = Counter(one.row for job in closed for one in job.reserves)
+        first_round = 1 if work.chunk.round == 0 else 0
+        most = MOST_JOBS_PER_ROW if work.batch.settings.rest == "provider" else first_round
         free = [row for row in rows if row.number not in busy]
-        handed = [row for row in free if (again if row.number in tried else first)]
-        numbers = {row.number for row in handed}
-        return handed, [row for row in free if row.number not in numbers]
+        handed = [row for row in free if tries[row.number] < most]
+        return handed, [row for row in free if tries[row.number] >= most]
 
     async def _hand_over(self, work: ChunkWork, rows: Sequence[InputRow]) -> None:
         try:
