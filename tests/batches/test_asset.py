@@ -153,9 +153,11 @@ def test_a_run_terminated_before_it_began_is_asked_for_anew_after_a_while(
         (request,) = _tick(parts, instance)
         tags = {**request.tags, "dagster/partition": TASK}
         resolved = parts.resolve_job_def("predict_batches")
-        run = instance.create_run_for_job(resolved, tags=tags, status=dg.DagsterRunStatus.QUEUED)
+        run = instance.create_run_for_job(resolved, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
         instance.report_run_canceling(run)
         instance.report_run_canceled(run)
+        (record,) = instance.get_run_records()
+        assert record.end_time is not None
         assert [again.run_key for again in _tick(parts, instance)] == [request.run_key]
         monkeypatch.setattr("sensors.asking_again.AGAIN_AFTER_S", 0.0)
         assert [again.run_key for again in _tick(parts, instance)] == [f"{request.run_key}:1"]
