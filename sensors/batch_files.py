@@ -58,7 +58,7 @@ def batch_files(
 
 
 def requests_for(instance: dg.DagsterInstance, wanted: Sequence[DueTask], now: datetime) -> list[dg.RunRequest]:
-    """One run for each task; the same as long as the same is to be done and no run for it failed, or was terminated, a while ago.
+    """One run for each task; the same as long as the same is to be done and no run for it failed a while ago.
 
     Dagster starts no second run for a request it has met.
     """

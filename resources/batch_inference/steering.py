@@ -72,7 +72,9 @@ def resume(database: Database, reference: str, now: datetime) -> Steered:
 
 
 def retry(database: Database, root: UPath, reference: str, now: datetime) -> TakenIn:
-    """A batch of the dead letters of a finished one. The same letters again are the same batch.
+    """A batch of the dead letters of a finished one, for the same prompt where a person had named one.
+
+    The same letters again are the same batch.
 
     Raises:
         NotFoundError, InputError: the reference names none or several, or there are no dead letters to ask again.
@@ -92,7 +94,7 @@ def retry(database: Database, root: UPath, reference: str, now: datetime) -> Tak
             f"Batch {short_id(record.id)} has no row that asking again could help.",
             mend="Rejected rows need a mend: correct them and add them as a new batch.",
         )
-    wish = Wish(record.settings, parent_id=record.id)
+    wish = Wish(record.settings, prompt_version_id=record.named_prompt_id, parent_id=record.id)
     return Intake(database, root).take_in(task, DeadLetterSource(root, record), now, wish)
 
 

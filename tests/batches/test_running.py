@@ -112,6 +112,20 @@ def test_rows_that_fail_are_asked_again_and_then_listed(floor: Floor, tmp_path: 
     assert not steering.retry(floor.database, floor.root, batch.id, NOW).is_new
 
 
+@pytest.mark.parametrize("is_named", [True, False])
+def test_dead_letters_are_asked_by_the_prompt_that_a_person_named(floor: Floor, tmp_path: Path, is_named: bool):
+    named = floor.task.prompt.version().id
+    floor.server.faults = lambda _index, _body: Fault(status=400, error={"message": "not this one"})
+    wish = Wish(floor.options.model_copy(update={"retry_rounds": 0}), prompt_version_id=named if is_named else None)
+    batch = floor.add(write_csv(tmp_path / "in.csv", range(3)), wish=wish).record
+    assert floor.run(batch.id).prompt_version_id == named
+    letters = steering.retry(floor.database, floor.root, batch.id, NOW).record
+    assert letters.prompt_version_id == (named if is_named else None)
+    floor.run(letters.id)
+    again = steering.retry(floor.database, floor.root, letters.id, NOW).record
+    assert again.prompt_version_id == letters.prompt_version_id
+
+
 def test_an_answer_that_breaks_its_contract_is_invalid_and_paid_once(floor: Floor, tmp_path: Path):
     floor.server.behaviour = lambda body: "the roof" if number_in(body) == 2 else LABELS[0]
     batch = floor.add(write_csv(tmp_path / "in.csv", range(5))).record

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
+from domain.batch import identity
 from domain.batch.options import BatchOptions
 from domain.batch.states import BatchState, PauseKind
 from domain.errors import ConflictError, InputError, NotFoundError
@@ -73,6 +74,18 @@ class BatchRecord:
     def settings(self) -> BatchOptions:
         """How it is worked on."""
         return BatchOptions.model_validate(self.options)
+
+    @property
+    def named_prompt_id(self) -> str | None:
+        """The prompt version that a person named when it was added, which its id tells; None: production was pinned."""
+        named = identity.batch_id(
+            self.task,
+            self.rows_id,
+            edition=self.edition,
+            prompt_version_id=self.prompt_version_id,
+            parent_id=self.parent_id,
+        )
+        return self.prompt_version_id if named == self.id else None
 
     @property
     def folder(self) -> str:
