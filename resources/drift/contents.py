@@ -21,7 +21,7 @@ from domain.statistics.alpha_spending import alpha_for_look
 from domain.statistics.shift import compare_classes
 from domain.statistics.words import MOST_ROWS, compare_words, words_of
 from domain.task import DriftSpec
-from resources.database.repositories import batches, content_checks, dataset_versions
+from resources.database.repositories import content_checks, dataset_versions, finished_batches
 from resources.database.repositories.content_checks import ContentCheck, ContentKind
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.database.session import Database
@@ -61,7 +61,7 @@ def look_at_contents(
     if now - since < BETWEEN_LOOKS:
         return latest
     with database.session(read_only=True) as session:
-        came = batches.rows_finished_by(session, production.task, production.id, since, now)
+        came = finished_batches.rows_finished_by(session, production.task, production.id, since, now)
     if came < drift.min_calls:
         return latest
     rows = sample_rows(database, root, production, since, now, MOST_ROWS)

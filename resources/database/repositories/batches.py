@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from domain.batch import identity
@@ -132,31 +132,6 @@ def list_batches(
     if states is not None:
         query = query.where(BatchRow.state.in_(states))
     return [read(BatchRecord, row) for row in session.execute(query)]
-
-
-def finished_by(
-    session: Session, task: str, prompt_version_id: str, since: datetime, until: datetime, most: int
-) -> list[BatchRecord]:
-    """The task's batches that were done by a prompt version within [since, until): the newest `most`, oldest first."""
-    query = _select().where(*_is_done_by(task, prompt_version_id, since, until))
-    newest = query.order_by(BatchRow.finished_at.desc(), BatchRow.id).limit(most)
-    return [read(BatchRecord, row) for row in session.execute(newest)][::-1]
-
-
-def rows_finished_by(session: Session, task: str, prompt_version_id: str, since: datetime, until: datetime) -> int:
-    """Rows of the task's batches that were done by a prompt version within [since, until)."""
-    query = select(func.sum(BatchRow.rows)).where(*_is_done_by(task, prompt_version_id, since, until))
-    return int(session.scalar(query) or 0)
-
-
-def _is_done_by(task: str, prompt_version_id: str, since: datetime, until: datetime) -> tuple[ColumnElement[bool], ...]:
-    return (
-        BatchRow.task == task,
-        BatchRow.prompt_version_id == prompt_version_id,
-        BatchRow.state == BatchState.DONE.value,
-        BatchRow.finished_at >= since,
-        BatchRow.finished_at < until,
-    )
 
 
 def open_batches(session: Session, task: str | None = None) -> list[BatchRecord]:
