@@ -151,7 +151,7 @@ class BatchWorker:
         answerer: ChunkAnswerer = self._direct
         if batch.settings.how == "provider":
             answerer = self._provider
-            await self._provider.collect(prepared.batch, prepared.prompt, prepared.chunks, stop)
+            await self._provider.collect(prepared.batch, prepared.prompt, prepared.chunks, stop, prepared.counting)
         await BatchRunner(
             prepared.batch, prepared.prompt, prepared.chunks, answerer, self._keeper, stop, prepared.counting
         ).run()

@@ -56,6 +56,18 @@ def test_a_refused_job_costs_nothing_and_waits_for_a_person(hall: Floor, provide
     assert provider.requests == []
 
 
+def test_a_job_that_answers_hardly_any_row_pauses_its_batch(hall: Floor, provider: OpenAIBatchServer):
+    provider.plans = lambda _number: JobPlan(statuses=dict.fromkeys(range(60), 400))
+    batch = add(hall, 110, retry_rounds=0, chunk_rows=200)
+    paused, _ = run_to_the_end(hall, batch.id)
+    assert (paused.state, paused.pause_kind) == ("paused", "failures")
+    assert "60 of the last 110 rows" in (paused.reason or "")
+    assert len(provider.invoice) == 50
+    done, _ = run_to_the_end(hall, batch.id)
+    assert done.state == "done"
+    assert done.summary["by_status"] == {"ok": 50, "failed": 60, "fallback": 0, "invalid": 0, "rejected": 0}
+
+
 def test_limits_of_a_job_split_a_chunk(hall: Floor, provider: OpenAIBatchServer):
     batch = add(hall, 20)
     endpoint = {**provider.endpoint, "options": {"batch_requests": 8}}

@@ -42,6 +42,17 @@ def decide(hall: Floor, batch: str, provider_id: str | None = None) -> None:
     asyncio.run(work())
 
 
+def settle(hall: Floor) -> int:
+    """As a run does that settles what batches left behind at their end; what is held afterwards."""
+
+    async def work() -> int:
+        async with hall.worker() as worker:
+            await worker.settle_cancelled("crates")
+        return (await scopes_of(hall))["task:crates"].reserved_nano_usd
+
+    return asyncio.run(work())
+
+
 @pytest.fixture
 def aside(hall: Floor, provider: OpenAIBatchServer) -> BatchRecord:
     """A batch that waits for a job which the provider has denied: the sensor has just put it aside."""
@@ -83,14 +94,8 @@ def test_what_was_put_aside_is_decided_though_its_batch_was_cancelled(
     assert not is_due(hall), "no run can do anything about it"
     (job,) = jobs_of(hall, aside.id)
     decide(hall, aside.id, provider_id)
-
-    async def settle() -> int:
-        async with hall.worker() as worker:
-            await worker.settle_cancelled("crates")
-        return (await scopes_of(hall))["task:crates"].reserved_nano_usd
-
     assert is_due(hall) == (provider_id is not None)
-    assert [asyncio.run(settle()) for _ in range(3)][-1] == 0
+    assert [settle(hall) for _ in range(3)][-1] == 0
     assert [job.state for job in jobs_of(hall, aside.id)] == ["closed"]
     money = charged(hall)
     assert money.spent_nano_usd == provider.invoice_nano_usd()
@@ -101,3 +106,45 @@ def test_a_living_workers_batch_is_left_to_it(hall: Floor, aside: BatchRecord):
     Leases(hall.database, WorkerMark.new(), Clock()).take(aside.id, Stop())
     with pytest.raises(ConflictError, match="being worked on"):
         decide(hall, aside.id)
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_a_job_whose_results_cannot_be_fetched_can_be_written_off(
+    hall: Floor, provider: OpenAIBatchServer, is_cancelled: bool
+):
+    batch = add(hall, 10)
+    hall.run(batch.id)
+    (theirs,) = provider.jobs.values()
+    while theirs.values["status"] != "completed":
+        hall.run(batch.id)
+    with pytest.raises(ConflictError, match="is submitted, not put aside"):
+        decide(hall, batch.id)
+    del provider.files[theirs.values["output_file_id"]]
+    if is_cancelled:
+        steering.cancel(hall.database, batch.id, NOW)
+        settle(hall)
+    else:
+        paused = hall.run(batch.id)
+        assert (paused.state, paused.pause_kind) == ("paused", "refused")
+    (job,) = jobs_of(hall, batch.id)
+    assert job.state == "ended"
+    assert "404" in (job.problem or "")
+
+    decide(hall, batch.id)
+    assert settle(hall) == 0
+    assert charged(hall).ambiguous_nano_usd == job.reserve_nano_usd
+    if not is_cancelled:
+        steering.resume(hall.database, batch.id, NOW)
+        assert run_to_the_end(hall, batch.id)[0].state == "done"
+        assert len(provider.requests) == 10
+
+
+def test_results_that_come_after_all_are_booked(hall: Floor, provider: OpenAIBatchServer):
+    batch = add(hall, 10)
+    provider.refuse = "GET /v1/files/file-000001/content"
+    paused, _ = run_to_the_end(hall, batch.id)
+    assert (paused.state, paused.pause_kind) == ("paused", "provider")
+    provider.refuse = None
+    assert run_to_the_end(hall, batch.id)[0].state == "done"
+    assert [(job.state, job.problem) for job in jobs_of(hall, batch.id)] == [("closed", None)]
+    assert charged(hall).spent_nano_usd == provider.invoice_nano_usd()

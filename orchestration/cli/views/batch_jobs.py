@@ -40,7 +40,7 @@ def adopted(batch: str, job: str, provider_id: str, as_json: bool) -> None:
 
 
 def written_off(batch: str, job: str, as_json: bool) -> None:
-    """Give a job up that was put aside."""
+    """Give a job up that was put aside, or whose results cannot be fetched."""
 
     async def step(database: Database, desk: JobDesk, now: datetime) -> ProviderJob:
         return await by_hand.write_off(database, desk, batch, job, now)

@@ -15,6 +15,7 @@ from domain.errors import ConfigurationError, FaultClass, InputError, ProviderEr
 from domain.prompt import PromptVersion
 from resources.batch_inference.answering import ChunkAnswerer, ChunkEnd, ChunkWork, batch_scopes
 from resources.batch_inference.chunks import Chunks
+from resources.batch_inference.progress import Counting
 from resources.batch_inference.provider_batches.desk import JobDesk
 from resources.batch_inference.provider_batches.requests import BatchRequests, JobDraft
 from resources.batch_inference.stopping import Stop
@@ -38,8 +39,12 @@ class ProviderAnswerer:
         self._direct = direct
         self._clock = clock
 
-    async def collect(self, batch: BatchRecord, prompt: PromptVersion, chunks: Chunks, stop: Stop) -> None:
+    async def collect(
+        self, batch: BatchRecord, prompt: PromptVersion, chunks: Chunks, stop: Stop, counting: Counting
+    ) -> None:
         """Lead all jobs of a claimed batch on, and open the chunks that no job has any more.
+
+        Where more than `max_failed` of the answers they brought are none, `stop` is requested.
 
         Raises:
             ConflictError: another worker has the batch.
@@ -49,7 +54,7 @@ class ProviderAnswerer:
             if job.state == JobState.CLOSED or stop.requested:
                 continue
             try:
-                led = await self.desk.lead_on(job, batch, prompt)
+                led = await self.desk.lead_on(job, batch, prompt, counting.collect)
             except (ProviderError, ConfigurationError, InputError) as error:
                 stop_for(error, stop)
                 continue
@@ -57,6 +62,8 @@ class ProviderAnswerer:
                 stop.pause(PauseKind.QUARANTINE, f"provider job {led.id[:12]} may exist and be billed: {led.problem}")
             elif led is not None and led.state == JobState.CLOSED and not led.was_tried:
                 stop.pause(PauseKind.REFUSED, f"provider job {led.id[:12]}: {led.problem}")
+        if (why := counting.why_too_many_failed(batch.settings.max_failed)) is not None:
+            stop.pause(PauseKind.FAILURES, why)
         await asyncio.to_thread(self._open_chunks, batch, chunks)
 
     async def answer(self, work: ChunkWork) -> ChunkEnd:

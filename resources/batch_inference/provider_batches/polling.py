@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from domain.batch.provider_jobs import JobState
 from domain.errors import ConfigurationError, ConflictError, InputError, ProviderError
-from resources.batch_inference.provider_batches.desk import note_status
+from resources.batch_inference.provider_batches.moves import note_status
 from resources.database.repositories import batches, provider_jobs
 from resources.database.repositories.provider_jobs import ProviderJob
 from resources.database.session import Database

@@ -127,6 +127,16 @@ def see(
     return replace(job, **values)
 
 
+def note_problem(session: Session, job: ProviderJob, problem: str) -> None:
+    """Remember why a job does not get on; its state stays."""
+    session.execute(
+        update(ProviderJobRow)
+        .where(ProviderJobRow.id == job.id, ProviderJobRow.state == job.state)
+        .values(problem=problem)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def drop(session: Session, job: ProviderJob) -> None:
     """Forget a job of which nothing was sent."""
     session.execute(
