@@ -65,7 +65,7 @@ def test_a_job_that_answers_hardly_any_row_pauses_its_batch(hall: Floor, provide
     assert len(provider.invoice) == 50
     done, _ = run_to_the_end(hall, batch.id)
     assert done.state == "done"
-    assert done.summary["by_status"] == {"ok": 50, "failed": 60, "fallback": 0, "invalid": 0, "rejected": 0}
+    assert (done.summary or {})["by_status"] == {"ok": 50, "failed": 60, "fallback": 0, "invalid": 0, "rejected": 0}
 
 
 def test_limits_of_a_job_split_a_chunk(hall: Floor, provider: OpenAIBatchServer):
