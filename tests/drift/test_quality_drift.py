@@ -11,7 +11,6 @@ from servers.webhook import Webhook
 
 from resources.database.repositories import input_checks, production_checks
 from resources.database.repositories.production_checks import ProductionCheck
-from resources.drift.inputs import spread
 
 
 def check(prompt_id: str, number: int, *, worse: bool, at: datetime = PROMOTED) -> ProductionCheck:
@@ -103,8 +102,3 @@ def test_what_is_not_production_s_traffic_does_not_count(sensor: Sensor) -> None
 def test_a_task_without_production_is_left_alone(sensor: Sensor) -> None:
     sensor.production.write()
     assert sensor.at(1) == []
-
-
-def test_a_sample_is_spread_over_all_calls() -> None:
-    assert spread(list(range(10)), 5) == [0, 2, 4, 6, 8]
-    assert spread([1, 2], 5) == [1, 2]
