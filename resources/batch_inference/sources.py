@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Protocol
 from upath import UPath
 
 from domain.errors import InputError
+from resources.catalog.sources.arrow import batch_rows
 from resources.catalog.sources.reading import RawRow
 from resources.catalog.sources.text import CSV_FIELD_LIMIT
 from resources.storage.reading import open_to_read
@@ -173,10 +174,9 @@ def read_parquet(stream: BinaryIO, path: UPath) -> Iterator[RawRow]:
     try:
         with pq.ParquetFile(stream) as file:
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield RawRow(number, values)
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+                yield from batch_rows(batch, number + 1)
+                number += batch.num_rows
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(
             f"not a readable Parquet file: {error}", file=str(path), row=number + 1, mend="write it again."
         ) from error

@@ -121,6 +121,17 @@ def test_missing_file_and_unknown_format(task: Task, tmp_path: Path) -> None:
         ingest(task, [UPath(tmp_path / "broken.parquet")])
 
 
+def test_a_date_that_python_does_not_have_spoils_who_needs_it(spec: dict, tmp_path: Path) -> None:
+    days = pa.array([3_000_000 if number == 7 else number for number in range(20)], pa.int32()).cast(pa.date32())
+    columns = {"text": [f"thing {number}" for number in range(20)], "label": ["red"] * 20, "day": days}
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    assert not ingest(Task.model_validate(spec), [UPath(tmp_path / "rows.parquet")]).quarantined
+    spec["dataset"]["id"] = "day"
+    [row] = ingest(Task.model_validate(spec), [UPath(tmp_path / "rows.parquet")]).quarantined
+    assert (row.row, row.field) == (8, "day")
+    assert "date32" in row.problem
+
+
 def test_duplicate_ids_are_set_aside(spec: dict, tmp_path: Path) -> None:
     spec["dataset"]["id"] = "key"
     task = Task.model_validate(spec)
