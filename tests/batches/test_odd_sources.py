@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 from batches.conftest import Floor, write_csv
 from upath import UPath
 
+from domain.errors import InputError
 from resources.batch_inference.drain import Drain, Drained
-from resources.batch_inference.sources import FileSource
+from resources.batch_inference.sources import FileSource, read_csv
 
 BEYOND = pa.array([3_000_000], pa.int32()).cast(pa.date32())
 """A day after the year 9999."""
@@ -32,6 +34,38 @@ def test_a_cell_that_python_does_not_have_is_left_out(cell: pa.Array, problem: s
     assert (first.number, first.values["text"], first.unreadable) == (1, "one", {})
     assert (second.number, second.values) == (2, {"text": "two"})
     assert problem in second.unreadable["day"]
+
+
+ROWS = [f"{number},row {number}\n" for number in range(1, 1001)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({960: '960,"quoted once\n'}, "line 961 is still open at the end of the file"),
+        ({960: '960,"quoted once\n', 970: '970,"fine"\n'}, "line 961 is still open at line 971"),
+        ({960: '960,"' + "x" * 6_000_000 + "\n", 961: "x" * 6_000_000 + "\n"}, "line 961 is still open at line 962"),
+        ({960: "x" * 11_000_000}, "10,000,000 characters"),
+        ({0: 'id,"text\n'}, "line 1 is still open at the end of the file"),
+    ],
+)
+def test_a_quote_left_open_swallows_no_row_unnoticed(changes: dict[int, str], told: str):
+    lines = ["id,text\n", *ROWS]
+    for place, line in changes.items():
+        lines[place] = line
+    with pytest.raises(InputError, match=told) as caught:
+        list(read_csv(io.BytesIO("".join(lines).encode()), UPath("in.csv")))
+    assert (caught.value.file, caught.value.row) == ("in.csv", min(changes) + 1)
+
+
+def test_a_line_quoted_wrongly_is_a_row_that_cannot_be_used():
+    text = b'id,text\n1,"He said "hi" to me"\n2,5" screen\n3,"two\nlines"\n'
+    rows = [(row.number, row.values.get("text"), row.problem) for row in read_csv(io.BytesIO(text), UPath("in.csv"))]
+    assert rows == [
+        (2, None, "not readable as CSV: ',' expected after '\"'"),
+        (3, '5" screen', None),
+        (4, "two\nlines", None),
+    ]
 
 
 def test_an_odd_file_stops_no_other(floor: Floor, tmp_path: Path):

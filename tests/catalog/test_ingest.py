@@ -99,6 +99,7 @@ def test_multi_line_cells_keep_the_line_numbers_right(task: Task, tmp_path: Path
         (b"text,text\na,red\n", "twice", 1),
         (b"text,label\ncaf\xe9,red\n", "not UTF-8", 2),
         (b"text,label\na,green\nb,green\n", "2 of 2 rows", 2),
+        (b'text,label\na,red\n"b,red\nc,blue\nd,red\n', "line 3 is still open at the end of the file", 3),
     ],
 )
 def test_an_unusable_file_is_one_error(task: Task, tmp_path: Path, content: bytes, problem: str, row: int) -> None:
