@@ -293,27 +293,6 @@ def test_a_file_that_may_not_be_written_is_a_clear_error():
     assert explain(OperationalError("INSERT INTO tasks", None, original), url) is None
 
 
-def test_a_standby_is_a_clear_error_where_it_is_written(postgres_server: PostgresServer, upgraded_postgres_url: str):
-    database = open_database(upgraded_postgres_url)
-    postgres_server.execute(f"ALTER DATABASE {database.engine.url.database} SET default_transaction_read_only = on")
-    database.dispose()
-    with pytest.raises(DatabaseUnavailableError, match="can only be read") as caught, database.session() as session:
-        budget_scopes.set_cap(session, "day", 1, now=NOW)
-    assert "failover" in (caught.value.mend or "")
-    with database.session(read_only=True) as session:
-        assert budget_scopes.caps(session) == {}
-    database.dispose()
-
-
-@pytest.mark.parametrize("state", ["40001", "25P03", "58030", "XX000"])
-def test_what_is_no_fault_of_the_statement_is_a_clear_error(upgraded_postgres_url: str, state: str):
-    database = open_database(upgraded_postgres_url)
-    raising = text(f"DO $$ BEGIN RAISE EXCEPTION 'away' USING ERRCODE = '{state}'; END $$")
-    with pytest.raises(DatabaseUnavailableError, match="away"), database.session() as session:
-        session.execute(raising)
-    database.dispose()
-
-
 def test_dispose_may_be_called_twice(database: Database):
     database.dispose()
     database.dispose()
