@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from domain.batch.states import BatchState
 from domain.errors import ConflictError, PromptoryError
 from domain.identity import short_id
@@ -83,7 +85,7 @@ class Leases:
                 continue
             try:
                 seen = await asyncio.to_thread(self._renew)
-            except PromptoryError:
+            except (PromptoryError, SQLAlchemyError):
                 continue  # what is written meanwhile names the claim, so that a lost lease is noticed there
             _pass_on(held, seen)
 

@@ -127,7 +127,7 @@ def look_at(database: Database, root: UPath, reference: str, now: datetime) -> B
     """A batch as it is now.
 
     Raises:
-        NotFoundError, InputError: the reference names none, or several.
+        NotFoundError, InputError: the reference names none, or several; or a part of its results is gone.
     """
     with database.session(read_only=True) as session:
         record = batches.get(session, reference)

@@ -50,12 +50,7 @@ def spending(by: str, since: datetime | None, until: datetime | None, as_json: b
     }
 
     def show(console: Console) -> None:
-        if compacted[0]:
-            console.print(
-                f"{compacted[0]} days with {dollars(compacted[1])} are in the call log's files and not counted here; "
-                "`metrics/cost_by_day` has all days.",
-                style="yellow",
-            )
+        say_what_is_compacted(console, *compacted)
         if not lines:
             console.print("No call has been paid for in that time.")
             return
@@ -67,6 +62,16 @@ def spending(by: str, since: datetime | None, until: datetime | None, as_json: b
         console.print(table("Spending (cache hits cost nothing and are not counted)", columns, rows, right=columns[1:]))
 
     emit(as_json, value, show)
+
+
+def say_what_is_compacted(console: Console, days: int, cost_nano_usd: int) -> None:
+    """Days that the database no longer has, where there are such."""
+    if days:
+        console.print(
+            f"{days} days with {dollars(cost_nano_usd)} are in the call log's files and not counted here; "
+            "`metrics/cost_by_day` has all days.",
+            style="yellow",
+        )
 
 
 def _values(line: SpendLine) -> dict[str, Any]:
