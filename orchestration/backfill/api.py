@@ -88,6 +88,7 @@ def launch(
     Raises:
         ConflictError: `key` stands for another request.
         InputError: nothing is to be made, or as for `plan`.
+        RunFailedError: a signal ended it in this process; launched again with its key, it goes on.
         NotFoundError, ConfigurationError, DatabaseUnavailableError, SchemaVersionError: as for `plan`.
     """
     nodes = chosen(assets)

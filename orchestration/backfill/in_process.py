@@ -15,10 +15,11 @@ from assets.partition_ranges import key_ranges
 from orchestration.abandoned_runs import close_abandoned_runs, own_tags
 from orchestration.backfill import records
 from orchestration.backfill.graph import ASSETS, keys_in_order, nodes
-from orchestration.backfill.outcome import Outcome, read_outcome
+from orchestration.backfill.outcome import Outcome, is_interruption, read_outcome
 from orchestration.backfill.records import BACKFILL_TAG, KEY_TAG
 from orchestration.backfill.types import Backfill
 from orchestration.environments import Environment
+from orchestration.run_report import RunFailedError
 from orchestration.task_resources import build_task_resources
 
 LOCK_FOLDER = "backfills"
@@ -62,6 +63,7 @@ def make_runs(
     run.
 
     Raises:
+        RunFailedError: a signal ended a run; the backfill stays as it is, to be launched again.
         ConfigurationError, InputError: the settings are not usable.
     """
     close_abandoned_runs(instance)
@@ -77,15 +79,27 @@ def make_runs(
         for chunk in ranges:
             if _is_canceled(instance, backfill):
                 return
-            job.execute_in_process(
+            result = job.execute_in_process(
                 instance=instance,
                 tags={**tags, **chunk.tags},
                 asset_selection=[dg.AssetKey.from_user_string(asset)],
                 raise_on_error=False,
             )
             progress(read_outcome(instance, backfill))
+            _stop_if_interrupted(result, backfill)
     failed = bool(read_outcome(instance, backfill).failed)
     records.set_over(instance, backfill, datetime.now(UTC), failed=failed)
+
+
+def _stop_if_interrupted(result: dg.ExecuteInProcessResult, backfill: Backfill) -> None:
+    """Dagster makes a failed run of Ctrl-C; who pressed it means all runs."""
+    if any(is_interruption(event) for event in result.all_events):
+        raise RunFailedError(
+            f"the backfill {backfill.key!r} was interrupted",
+            run_id=result.run_id,
+            mend=f"launch it again with --key {backfill.key}: it goes on where it stopped.",
+            interrupted=True,
+        )
 
 
 def _definitions(environment: Environment) -> dg.Definitions:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+
 import dagster as dg
 import pytest
 from backfill.tasks import Tasks
 
 from domain.errors import ConflictError, InputError, NotFoundError
 from orchestration import backfill
+from orchestration.run_report import RunFailedError
+from resources.catalog.catalog import Catalog
 from resources.database.repositories import evaluations
 from resources.database.session import open_database
 
@@ -129,6 +133,28 @@ def test_a_run_stops_before_its_next_partition_once_it_is_cancelled(tasks: Tasks
         assert listed(session, "alpha") != []
         assert listed(session, "beta") == []
     database.dispose()
+
+
+def test_a_signal_stops_all_of_it_and_the_same_key_goes_on(tasks: Tasks, monkeypatch) -> None:
+    tasks.add(*NAMES[:2])
+    get = Catalog.get
+
+    def interrupt(*arguments, **more):
+        signal.raise_signal(signal.SIGTERM)
+        return get(*arguments, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Catalog, "get", interrupt)
+        with pytest.raises(RunFailedError, match="interrupted") as caught:
+            backfill.launch(INGEST, key="stopped")
+    assert caught.value.interrupted
+    assert "stopped" in str(caught.value.mend)
+    status = backfill.status("stopped")
+    assert (status.state, len(status.runs), status.done, status.failed, status.waiting) == ("interrupted", 1, 0, (), 4)
+
+    backfill.launch(INGEST, key="stopped")
+    status = backfill.status("stopped")
+    assert (status.state, len(status.runs), status.done) == ("succeeded", 3, 4)
 
 
 def test_what_does_not_fit_is_refused(tasks: Tasks) -> None:
