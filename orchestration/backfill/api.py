@@ -201,8 +201,9 @@ def _new(
 ) -> Record:
     planned = make_plan(environment, instance, database, nodes, partitions, force=request.force, with_costs=False)
     if not planned.to_run:
+        left_out = "".join(f"; not in the plan: {problem}" for problem in planned.problems)
         raise InputError(
-            f"nothing is to be made: all of {len(planned.partitions)} partitions are fresh",
+            f"nothing is to be made: all of {len(planned.partitions)} partitions are fresh{left_out}",
             field="partitions",
             mend="`--force` makes them again.",
         )

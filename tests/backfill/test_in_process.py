@@ -157,6 +157,20 @@ def test_a_signal_stops_all_of_it_and_the_same_key_goes_on(tasks: Tasks, monkeyp
     assert (status.state, len(status.runs), status.done) == ("succeeded", 3, 4)
 
 
+def test_a_file_that_cannot_be_read_keeps_only_its_own_task_out(tasks: Tasks) -> None:
+    tasks.add("alpha", "beta")
+    file = tasks.root / "catalog/tasks/alpha.yaml"
+    file.write_text(file.read_text().replace("alpha.csv", f"{'alpha' * 60}.csv"))  # no file system looks that up
+
+    planned = backfill.plan(INGEST)
+    assert [one.to_run for one in planned.assets] == [("beta",), ("beta",)]
+    (problem,) = planned.problems
+    assert "alphaalpha" in problem
+    (tasks.root / "catalog/tasks/beta.yaml").unlink()
+    with pytest.raises(InputError, match=r"nothing is to be made.*alphaalpha"):
+        backfill.launch(INGEST)
+
+
 def test_what_does_not_fit_is_refused(tasks: Tasks) -> None:
     tasks.add("alpha")
     with pytest.raises(InputError, match="did you mean `evaluation`"):
