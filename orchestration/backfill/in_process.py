@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 import dagster as dg
 
@@ -23,30 +25,41 @@ from orchestration.run_report import RunFailedError
 from orchestration.task_resources import build_task_resources
 
 LOCK_FOLDER = "backfills"
+LOOKS, LOOK_S = 10, 0.05
+"""So often, and after so many seconds, who wants to work asks again: looking takes a moment."""
+
 Progress = Callable[[Outcome], None]
 
 
 @contextmanager
-def alone(environment: Environment, backfill_id: str) -> Iterator[bool]:
+def alone(environment: Environment, backfill_id: str, sleep: Callable[[float], None] = time.sleep) -> Iterator[bool]:
     """Whether this process is the only one to work on the backfill; if so, it stays that for the block.
 
-    A killed process lets go by itself.
+    A killed process lets go by itself. Somebody who only looks is waited for.
     """
     with _lock_path(environment, backfill_id).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+        tries = 0
+        while not (free := _locked(lock, fcntl.LOCK_EX)) and tries < LOOKS:
+            sleep(LOOK_S)
+            tries += 1
+        yield free
 
 
 def is_worked_on(environment: Environment, backfill_id: str) -> bool:
     """Whether a process of this machine works on it now."""
-    if not _lock_path(environment, backfill_id).exists():
+    path = _lock_path(environment, backfill_id)
+    if not path.exists():
         return False
-    with alone(environment, backfill_id) as free:
-        return not free
+    with path.open("w") as lock:  # shared: who looks is in the way of nobody else who does
+        return not _locked(lock, fcntl.LOCK_SH)
+
+
+def _locked(lock: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def make_runs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 
 import dagster as dg
@@ -10,6 +11,7 @@ from backfill.tasks import Tasks
 
 from domain.errors import ConflictError, InputError, NotFoundError
 from orchestration import backfill
+from orchestration.backfill.in_process import alone, is_worked_on
 from orchestration.run_report import RunFailedError
 from resources.catalog.catalog import Catalog
 from resources.database.repositories import evaluations
@@ -171,6 +173,17 @@ def test_a_file_that_cannot_be_read_keeps_only_its_own_task_out(tasks: Tasks) ->
         backfill.launch(INGEST)
 
 
+def test_who_looks_is_in_nobody_s_way(tasks: Tasks) -> None:
+    place = tasks.environment
+    with alone(place, "some") as free, alone(place, "some", sleep=lambda _: None) as also:
+        assert (free, also, is_worked_on(place, "some")) == (True, False, True)
+    with (tasks.root / "home/backfills/some.lock").open("w") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert not is_worked_on(place, "some")
+        with alone(place, "some", sleep=lambda _: fcntl.flock(looking, fcntl.LOCK_UN)) as free:
+            assert free
+
+
 def test_what_does_not_fit_is_refused(tasks: Tasks) -> None:
     tasks.add("alpha")
     with pytest.raises(InputError, match="did you mean `evaluation`"):
@@ -179,6 +192,9 @@ def test_what_does_not_fit_is_refused(tasks: Tasks) -> None:
         backfill.plan(["evaluation", "call_log"])
     with pytest.raises(NotFoundError, match="there is no partition 'omega'"):
         backfill.plan(["evaluation"], ["omega"])
+    with pytest.raises(InputError, match="the key is blank"):
+        backfill.launch(["dataset"], key=" ")
+    assert backfill.list_backfills() == []
     with pytest.raises(NotFoundError, match="no backfill was launched"):
         backfill.status("never")
     left_out = backfill.plan(["optimization_run"]).assets[0].left_out
