@@ -95,8 +95,7 @@ def launch(
     name = _name(key)
     request = make_request([node.name for node in nodes], partitions, force)
     with _opened(environment) as (used, instance, database):
-        known = records.find(instance, name)
-        record = _new(used, instance, database, nodes, partitions, name, request, way) if known is None else known
+        record = records.find(instance, name) or _new(used, instance, database, nodes, partitions, name, request, way)
         backfill = records.same(record, request).backfill
         if backfill.way == "in_process" and record.state == "running":
             _work(used, instance, backfill, watch, verbose=verbose)
