@@ -20,7 +20,9 @@ class CompactionConfig(dg.Config):
     """How far back the database keeps the ledger."""
 
     keep_days: int = Field(ge=SHORTEST_KEEP_DAYS, description="Older days are removed, once their files are verified.")
-    most_days: int = Field(default=MOST_DAYS, ge=1, description="So many days at most in one run, the oldest first.")
+    most_days: int = Field(
+        default=MOST_DAYS, ge=1, description="So many days at most are removed by one run, the oldest first."
+    )
 
 
 @dg.op(description="Verify each old day's files and marts against the ledger, then remove its rows from the database.")
@@ -37,8 +39,12 @@ def compact(
         sums = mart_sums(marts)
     with database.connect() as opened:
         done = finish_removals(opened, root)
-        due = days_to_compact(opened, now.date(), config.keep_days)[: config.most_days]
-        done += [compact_day(opened, root, sums, day, now) for day in due]
+        left = config.most_days
+        for day in days_to_compact(opened, now.date(), config.keep_days):
+            if not left:
+                break
+            done.append(compact_day(opened, root, sums, day, now))
+            left -= done[-1].kept_because is None
         write_day_index(opened, root)
     for one in done:
         if one.kept_because:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from servers.fixtures import openai_server, upgraded_file
 from servers.gcs_server import gcs_root
 from servers.postgres import _upgraded_name, postgres_server, postgres_url, upgraded_postgres_url
@@ -22,3 +24,9 @@ __all__ = [
     "upgraded_postgres_url",
     "valkey_server",
 ]
+
+
+def pytest_configure() -> None:
+    """Who starts the tests in the background makes them deaf to Ctrl-C, and with them every process they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -100,8 +100,8 @@ def _chart(ranked: Sequence[dict[str, Any]], winner: str | None) -> str:
         ScoreBar(
             f"{number} · {one['kind']}",
             one["dev_score"],
-            one.get("dev_low") or one["dev_score"],
-            one.get("dev_high") or one["dev_score"],
+            one["dev_score"] if one.get("dev_low") is None else one["dev_low"],
+            one["dev_score"] if one.get("dev_high") is None else one["dev_high"],
             one["prompt_version_id"] == winner,
         )
         for number, one in enumerate(ranked, start=1)

@@ -16,6 +16,7 @@ INK = "#2b3a55"
 HIGHLIGHT = "#2a9d8f"
 PALE = "#a9b4c6"
 DPI = 110
+NAME = 44
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def score_chart(title: str, bars: Sequence[ScoreBar]) -> str:
         axes.plot([bar.low, bar.high], [position, position], color=color, linewidth=2.5, solid_capstyle="round")
         axes.plot([bar.mean], [position], "o", color=color, markersize=8, clip_on=False)
         axes.annotate(f"{100 * bar.mean:.1f} %", (bar.mean, position), (0, 8), textcoords="offset points", ha="center")
-    axes.set_yticks(range(len(bars)), [bar.label for bar in reversed(bars)])
+    axes.set_yticks(range(len(bars)), [short(bar.label) for bar in reversed(bars)])
     axes.set_ylim(-0.6, len(bars) - 0.2)
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
@@ -49,7 +50,8 @@ def count_chart(title: str, counts: dict[str, int]) -> str:
     """Counts by name, largest first."""
     ordered = sorted(counts.items(), key=lambda item: item[1])[-40:]
     figure, axes = canvas(height=0.8 + 0.26 * len(ordered))
-    axes.barh([name for name, _ in ordered], [count for _, count in ordered], color=INK)
+    axes.barh(range(len(ordered)), [count for _, count in ordered], color=INK)
+    axes.set_yticks(range(len(ordered)), [short(name) for name, _ in ordered])
     axes.set_title(title, loc="left", fontsize=11)
     return as_markdown(figure, title)
 
@@ -74,11 +76,22 @@ def scatter_chart(title: str, points: Sequence[CostPoint], x_label: str) -> str:
     for one in points:
         side, offset = ("right", -6) if one.cost > middle else ("left", 6)
         place = (one.cost, one.score)
-        axes.annotate(one.label, place, (offset, 7), textcoords="offset points", fontsize=9, ha=side)
+        axes.annotate(short(one.label), place, (offset, 7), textcoords="offset points", fontsize=9, ha=side)
     axes.set_xlabel(x_label)
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     axes.set_title(title, loc="left", fontsize=11)
     return as_markdown(figure, title)
+
+
+def short(name: str, most: int = NAME) -> str:
+    """A name of anybody's as a label: cut to `most` characters, and drawn as it is written."""
+    one_line = " ".join(name.split())
+    return plain(one_line if len(one_line) <= most else f"{one_line[: most - 1]}…")
+
+
+def plain(text: str) -> str:
+    """Text that is drawn as it is written: two dollar signs would make a formula of what is between them."""
+    return text.replace("$", r"\$")
 
 
 def canvas(height: float) -> tuple[Figure, Axes]:

@@ -8,7 +8,7 @@ from datetime import date
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from assets.presentation.charts import HIGHLIGHT, INK, PALE
+from assets.presentation.charts import HIGHLIGHT, INK, PALE, plain, short
 from resources.metrics.dashboard import OTHERS, Dashboard, ScorePoint, Series
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ COLOURS = (INK, HIGHLIGHT, "#e76f51", "#8367c7", "#bc8a00", "#4f86c6", "#9c3d54"
 WARNING = "#c0392b"
 WIDTH = 8.4
 SHOWN_SCORES = 9
-NAME = 44
 # A cap that is used to this share is told as a warning by `health` too.
 NEARLY_USED = 0.9
 
@@ -30,7 +29,7 @@ def cost_figure(found: Dashboard) -> Figure:
     bottom = [0.0] * len(found.days)
     for colour, band in zip(_colours(found.cost), found.cost, strict=True):
         heights = [value or 0.0 for value in band.values]
-        axes.bar(_numbers(found.days), heights, bottom=bottom, color=colour, width=0.8, label=_short(band.name))
+        axes.bar(_numbers(found.days), heights, bottom=bottom, color=colour, width=0.8, label=short(band.name))
         bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
     axes.yaxis.set_major_formatter(lambda value, _: f"${value:,.2f}" if max(bottom) < 100 else f"${value:,.0f}")
     _finish(axes, found.days, "Cost by day and task", legend=bool(found.cost))
@@ -77,7 +76,7 @@ def score_figure(found: Dashboard) -> Figure:
     figure = Figure(figsize=(WIDTH, 0.4 + 2.1 * lines), layout="constrained")
     panes = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes, key in zip(panes, sorted(latest), strict=False):
-        _scores(axes, f"{_short(key[0], 24)} ({key[1]})", by_task[key])
+        _scores(axes, f"{short(key[0], 24)} ({key[1]})", by_task[key])
     for axes in panes[len(latest) :]:
         axes.set_axis_off()
     figure.suptitle("Scores on the sealed test split, with 95 % intervals", x=0.01, ha="left", fontsize=11)
@@ -87,13 +86,13 @@ def score_figure(found: Dashboard) -> Figure:
 def budget_figure(found: Dashboard) -> Figure:
     """How much of each cap is used, the fullest first."""
     figure, axes = _canvas(0.9 + 0.32 * max(1, len(found.budgets)))
-    names = [_short(one.window) for one in reversed(found.budgets)]
+    names = [short(one.window) for one in reversed(found.budgets)]
     shares = [one.burned_nano_usd / max(one.cap_nano_usd, 1) for one in reversed(found.budgets)]
     axes.barh(names, [1.0] * len(names), color="#eef1f6", height=0.62)
     axes.barh(names, shares, color=[WARNING if share > NEARLY_USED else INK for share in shares], height=0.62)
     for position, (share, one) in enumerate(zip(shares, reversed(found.budgets), strict=True)):
         told = f"${one.burned_nano_usd / 1e9:,.2f} of ${one.cap_nano_usd / 1e9:,.2f} ({100 * share:.0f} %)"
-        axes.annotate(_plain(told), (1.02, position), va="center", fontsize=9, annotation_clip=False)
+        axes.annotate(plain(told), (1.02, position), va="center", fontsize=9, annotation_clip=False)
     axes.set_xlim(0, 1.5)
     axes.set_xticks([])
     axes.spines[["bottom", "left"]].set_visible(False)
@@ -146,7 +145,7 @@ def _canvas(height: float) -> tuple[Figure, Axes]:
 def _line(axes: Axes, days: Sequence[date], line: Series, colour: str) -> None:
     # NaN leaves a gap where a day has no value: nothing is drawn that was not measured.
     values = [float("nan") if value is None else value for value in line.values]
-    axes.plot(_numbers(days), values, "o-", color=colour, linewidth=1.6, markersize=3.5, label=_short(line.name))
+    axes.plot(_numbers(days), values, "o-", color=colour, linewidth=1.6, markersize=3.5, label=short(line.name))
 
 
 def _finish(axes: Axes, days: Sequence[date], title: str, *, legend: bool) -> None:
@@ -167,12 +166,3 @@ def _numbers(days: Sequence[date]) -> list[int]:
 
 def _colours(series: Sequence[Series]) -> list[str]:
     return [PALE if one.name == OTHERS else COLOURS[number % len(COLOURS)] for number, one in enumerate(series)]
-
-
-def _short(name: str, most: int = NAME) -> str:
-    return _plain(name if len(name) <= most else f"{name[: most - 1]}…")
-
-
-def _plain(text: str) -> str:
-    """Two dollar signs would make a formula of what is between them."""
-    return text.replace("$", r"\$")

@@ -93,7 +93,10 @@ def headline(found: Dashboard) -> list[tuple[str, str]]:
 def usd(nano: int) -> str:
     """Dollars with as many places as say something."""
     dollars = nano / 1e9
-    return f"${dollars:,.2f}" if abs(dollars) >= 1 or not nano else f"${dollars:.6f}".rstrip("0")
+    if abs(dollars) >= 1 or not nano:
+        return f"${dollars:,.2f}"
+    whole, _, places = f"{dollars:.{6 if abs(nano) >= 1_000 else 9}f}".rstrip("0").partition(".")
+    return f"${whole}.{places:0<2}"
 
 
 def _rows(found: Dashboard) -> list[tuple[str, ...]]:
@@ -103,7 +106,7 @@ def _rows(found: Dashboard) -> list[tuple[str, ...]]:
             one.task,
             f"{one.calls:,}",
             usd(one.cost_nano_usd),
-            usd(one.cost_nano_usd // one.answered) if one.answered else NOTHING,
+            usd(round(one.cost_nano_usd / one.answered)) if one.answered else NOTHING,
             _percent(one.cache_hits, one.answered),
             _percent(one.fallbacks, one.calls),
             *_score(latest.get(one.task)),

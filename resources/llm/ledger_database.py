@@ -8,11 +8,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from sqlalchemy import literal_column, select
+from sqlalchemy import literal_column, select, text
 from sqlalchemy.orm import Session
 
 from resources.database.bulk_write import BulkWrite
-from resources.database.locks import lock_until_commit
+from resources.database.locks import BUDGET_REBUILD, lock_until_commit
 from resources.database.repositories import budget_scopes, ledger_days, provider_jobs
 from resources.database.repositories.provider_jobs import ProviderJob
 from resources.database.repositories.spending import ScopeSpend, scope_spends, scope_totals
@@ -39,7 +39,6 @@ _DAY_S = 86_400
 _EPOCH = date(1970, 1, 1).toordinal()
 _LONGEST_CALL_DAYS = 31
 _STARTED, _FINISHED = CALL_COLUMNS.index("started_at"), CALL_COLUMNS.index("finished_at")
-_REBUILD_LOCK = "promptory/budget-rebuild"
 _WRITE_LOCK = "promptory/ledger-write"
 _SETTLING = "provider batches"
 
@@ -100,7 +99,9 @@ class LedgerDatabase:
             DatabaseUnavailableError: the ledger cannot be read.
         """
         with self._database.session() as session:
-            lock_until_commit(session, _REBUILD_LOCK)
+            lock_until_commit(session, BUDGET_REBUILD)
+            if not self._database.is_sqlite:  # a sum over all there is takes longer than any other query may
+                session.execute(text("SET LOCAL statement_timeout = 0"))
             totals = [line for line in scope_totals(session) if line[1] or line[2]]
             apply(totals, [hold_of(job) for job in provider_jobs.holding(session)])
 
@@ -141,7 +142,7 @@ def write_settled(session: Session, calls: Sequence[Row], attempts: Sequence[Row
 
     Until it commits no state store is rebuilt: it would count the job's hold beside its charges, or neither.
     """
-    lock_until_commit(session, _REBUILD_LOCK)
+    lock_until_commit(session, BUDGET_REBUILD)
     lock_until_commit(session, _WRITE_LOCK)
     _WRITE_LOST_CALLS(session, calls)
     _ADD_ATTEMPTS(session, attempts)

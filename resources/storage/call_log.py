@@ -10,6 +10,7 @@ from upath import UPath
 
 from domain.errors import ConflictError
 from domain.identity import content_id
+from resources.database.locks import lock_until_commit
 from resources.database.repositories import ledger_days
 from resources.database.repositories.ledger import (
     BATCH_ROWS,
@@ -28,6 +29,7 @@ from resources.storage.table_export import ExportedFile, export_records
 CALLS_FOLDER = "call_log/calls"
 ATTEMPTS_FOLDER = "call_log/attempts"
 DAYS_FILE = "call_log/days.parquet"
+_TWO_COLLECTIONS = "two collections at once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ def collect_day(
 ) -> CallLogDay:
     """Write a day's files, remember what they hold and take away the marks they have caught up with.
 
-    Killed at any point, the day keeps its marks and is written again by the next collection.
+    Killed at any point, the day keeps its marks and is written again by the next collection. So is a day that another
+    process has collected meanwhile: nobody knows whose files have stayed.
 
     Raises:
         DatabaseUnavailableError, SchemaVersionError: the database cannot be read.
@@ -65,6 +68,7 @@ def collect_day(
     """
     with database.session(read_only=True) as session:
         seen = ledger_days.marks_of(session, day)
+        before = ledger_days.find_exported(session, day)
     written = write_day(database, root, day, batch_rows=batch_rows)
     exported = ExportedDay(
         day=day,
@@ -77,8 +81,12 @@ def collect_day(
         removed_at=None,
     )
     with database.session() as session:
+        lock_until_commit(session, "promptory/call-log", day.isoformat())
+        overtaken = ledger_days.find_exported(session, day) != before
         ledger_days.record_export(session, exported)
         ledger_days.unmark(session, day, seen)
+        if overtaken:  # its file may have been replaced by this older one
+            ledger_days.mark(session, _TWO_COLLECTIONS, [day])
     return written
 
 

@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import chain, zip_longest
-from typing import Any
+from itertools import chain, islice, zip_longest
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import delete
+from sqlalchemy.orm import Session
 from upath import UPath
 
+from resources.database.locks import BUDGET_REBUILD, lock_until_commit
 from resources.database.repositories import experiments, ledger_days
 from resources.database.repositories.ledger import AttemptRecord, CallRecord, attempts_of_day, calls_of_day
 from resources.database.repositories.ledger_days import ExportedDay
+from resources.database.repositories.records import read, select_record
 from resources.database.session import Database
 from resources.database.tables import AttemptRow, CallRow
 from resources.metrics.reconciliation import DaySums
@@ -27,8 +30,31 @@ from resources.storage.keeping import SHORTEST_KEEP_DAYS
 from resources.storage.reading import is_there
 from resources.storage.removed_rows import read_records
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Record = TypeVar("Record", bound="DataclassInstance")
+
 CHUNK_ROWS = 2_000
 _CLOSING = ("day:", "month:")
+
+
+class _OfDay(Protocol[Record]):
+    def __call__(self, database: Database, day: date, *, batch_rows: int = ...) -> Iterator[list[Record]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows(Generic[Record]):
+    """One of the two tables of the ledger."""
+
+    table: Any
+    record: type[Record]
+    key: str
+    of_day: _OfDay[Record]
+
+
+_ATTEMPTS = _Rows(AttemptRow, AttemptRecord, "attempt_id", attempts_of_day)
+_CALLS = _Rows(CallRow, CallRecord, "call_id", calls_of_day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +94,7 @@ def compact_day(
 
     Raises:
         DatabaseUnavailableError: the database cannot be reached.
-        OSError: a file is gone or cannot be read.
+        StateUnavailableError: the store of the files does not answer.
     """
     day = exported.day
     kept = _reason_to_keep(database, root, marts, exported)
@@ -78,9 +104,7 @@ def compact_day(
         if ledger_days.marks_of(session, day):
             return Compacted(day, kept_because="it has grown since it was copied")
         ledger_days.set_removed(session, day, now)
-    attempts = sum(_remove_attempts(database, batch) for batch in attempts_of_day(database, day))
-    calls = sum(_remove_calls(database, batch) for batch in calls_of_day(database, day))
-    return Compacted(day, calls, attempts)
+    return _remove_copied(database, root, day)
 
 
 def finish_removals(database: Database, root: UPath) -> list[Compacted]:
@@ -88,22 +112,23 @@ def finish_removals(database: Database, root: UPath) -> list[Compacted]:
 
     Raises:
         DatabaseUnavailableError: the database cannot be reached.
-        OSError: a file is gone or cannot be read.
+        StateUnavailableError: the store of the files does not answer.
     """
     with database.session(read_only=True) as session:
         marked = set(ledger_days.changed_days(session))
         days = [one.day for one in ledger_days.removed_days(session) if one.day not in marked]
-    return [done for day in days if (done := _finish(database, root, day)).removed_attempts or done.removed_calls]
+    done = [_remove_copied(database, root, day) for day in days]
+    return [one for one in done if one.removed_attempts or one.removed_calls or one.kept_because]
 
 
-def _finish(database: Database, root: UPath, day: date) -> Compacted:
+def _remove_copied(database: Database, root: UPath, day: date) -> Compacted:
+    """Remove the rows that the day's files hold. Any other row, however late it came, stays and is copied next."""
     attempts = calls = 0
-    for batch in attempts_of_day(database, day):
-        found = set(_found(attempts_path(root, day), AttemptRecord, "attempt_id", batch))
-        attempts += _remove_attempts(database, [one for one in batch if one.attempt_id in found])
-    for batch in calls_of_day(database, day):
-        found = set(_found(calls_path(root, day), CallRecord, "call_id", batch))
-        calls += _remove_calls(database, [one for one in batch if one.call_id in found])
+    try:
+        attempts = _remove(database, attempts_path(root, day), _ATTEMPTS, day)
+        calls = _remove(database, calls_path(root, day), _CALLS, day)
+    except OSError as error:
+        return Compacted(day, calls, attempts, f"its files cannot be read, restore them from a backup ({error})")
     return Compacted(day, calls, attempts)
 
 
@@ -121,9 +146,12 @@ def _reason_to_keep(
         (attempts_of_day(database, day), read_records(attempts_path(root, day), AttemptRecord)),
         (calls_of_day(database, day), read_records(calls_path(root, day), CallRecord)),
     )
-    if not all(_equal(rows, copied) for rows, copied in pairs):
-        return "its files differ from the ledger; copy it again"
-    return None
+    try:
+        if all(_equal(rows, copied) for rows, copied in pairs):
+            return None
+    except OSError as error:
+        return f"its files cannot be read; copy it again ({error})"
+    return "its files differ from the ledger; copy it again"
 
 
 def _equal(rows: Iterable[Sequence[Any]], copied: Iterable[Any]) -> bool:
@@ -131,36 +159,28 @@ def _equal(rows: Iterable[Sequence[Any]], copied: Iterable[Any]) -> bool:
     return all(one == other for one, other in zip_longest(chain.from_iterable(rows), copied))
 
 
-def _found(path: UPath, record: type[Any], key: str, batch: Sequence[Any]) -> Iterator[str]:
-    """The keys of those rows that the file holds, equal in every column."""
-    wanted = {getattr(one, key): one for one in batch}
-    if wanted and is_there(path):
-        for one in read_records(path, record):
-            if wanted.get(getattr(one, key)) == one:
-                yield getattr(one, key)
-
-
-def _remove_attempts(database: Database, records: Sequence[AttemptRecord]) -> int:
+def _remove(database: Database, path: UPath, rows: _Rows[Any], day: date) -> int:
+    if next(rows.of_day(database, day, batch_rows=1), None) is None or not is_there(path):
+        return 0
+    copied = read_records(path, rows.record)
     removed = 0
-    for start in range(0, len(records), CHUNK_ROWS):
-        chunk = {one.attempt_id: one for one in records[start : start + CHUNK_ROWS]}
-        statement = delete(AttemptRow).where(AttemptRow.attempt_id.in_(chunk)).returning(AttemptRow.attempt_id)
+    while chunk := {getattr(one, rows.key): one for one in islice(copied, CHUNK_ROWS)}:
         with database.session() as session:
-            # Only what this transaction removed is added: another process may be at the same day.
-            gone = [chunk[one] for one in session.scalars(statement)]
-            ledger_days.add_removed_spend(session, [line for one in gone for line in _charges(one)])
-        removed += len(gone)
+            removed += _remove_equal(session, rows, chunk)
     return removed
 
 
-def _remove_calls(database: Database, records: Sequence[CallRecord]) -> int:
-    removed = 0
-    for start in range(0, len(records), CHUNK_ROWS):
-        ids = [one.call_id for one in records[start : start + CHUNK_ROWS]]
-        statement = delete(CallRow).where(CallRow.call_id.in_(ids)).returning(CallRow.call_id)
-        with database.session() as session:
-            removed += len(session.scalars(statement).all())
-    return removed
+def _remove_equal(session: Session, rows: _Rows[Any], copied: Mapping[str, Any]) -> int:
+    """Remove those of the `copied` rows that are equal in every column, and keep what they charged."""
+    lock_until_commit(session, BUDGET_REBUILD)
+    key = getattr(rows.table, rows.key)
+    there = session.execute(select_record(rows.table, rows.record).where(key.in_(copied)).with_for_update())
+    equal = [one for row in there if copied[getattr(one := read(rows.record, row), rows.key)] == one]
+    if equal:
+        session.execute(delete(rows.table).where(key.in_([getattr(one, rows.key) for one in equal])))
+        if rows is _ATTEMPTS:
+            ledger_days.add_removed_spend(session, [line for one in equal for line in _charges(one)])
+    return len(equal)
 
 
 def _charges(attempt: AttemptRecord) -> Iterator[tuple[str, int, int]]:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from upath import UPath
 
@@ -32,14 +32,12 @@ def with_removed_rows(
     Raises:
         OSError: the file is not there or cannot be read.
     """
-    import pyarrow.parquet as pq
-
     added = {getattr(one, key): one for batch in late for one in batch}
     with TemporaryFile() as copy:
         with open_to_read(path) as stream:
             shutil.copyfileobj(stream, copy)
-        for batch in pq.ParquetFile(copy).iter_batches(batch_size=batch_rows):
-            kept = [row for row in batch.to_pylist() if row[key] not in added]
+        for rows in _batches(copy, path, batch_rows):
+            kept = [row for row in rows if row[key] not in added]
             if kept:
                 yield [as_record(row, record) for row in kept]
     if added:
@@ -52,11 +50,9 @@ def read_records(path: UPath, record: type[Record], batch_rows: int = 10_000) ->
     Raises:
         OSError: the file is not there or cannot be read.
     """
-    import pyarrow.parquet as pq
-
     with open_to_read(path) as stream:
-        for batch in pq.ParquetFile(stream).iter_batches(batch_size=batch_rows):
-            yield from (as_record(row, record) for row in batch.to_pylist())
+        for rows in _batches(stream, path, batch_rows):
+            yield from (as_record(row, record) for row in rows)
 
 
 def as_record(row: dict[str, Any], record: type[Record]) -> Record:
@@ -67,3 +63,14 @@ def as_record(row: dict[str, Any], record: type[Record]) -> Record:
         if text is not None:
             values[name] = json.loads(text)
     return record(**values)
+
+
+def _batches(stream: IO[bytes], path: UPath, batch_rows: int) -> Iterator[list[dict[str, Any]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        for batch in pq.ParquetFile(stream).iter_batches(batch_size=batch_rows):
+            yield batch.to_pylist()
+    except pa.ArrowException as error:
+        raise OSError(f"{path} cannot be read as Parquet: {error}") from error

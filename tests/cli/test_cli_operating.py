@@ -256,6 +256,27 @@ def test_reserves_stand_beside_bills(asked):
     assert asked.run("cost", "--reserves", "--until", "2020-01-01", "--json").value["lines"] == []
 
 
+def test_attempts_that_may_have_been_billed_are_listed_one_by_one(workshop):
+    workshop.run("db", "upgrade")
+    assert "was answered" in workshop.run("cost", "--ambiguous").out
+    with OpenAIServer() as server:
+        server.fail_next(Fault(cut="before_headers"))
+        prices = {"openai/small": {"input_per_million": 1, "output_per_million": 2}}
+        settings(workshop, json.dumps({"endpoints": {"openai": server.endpoint}, "prices": prices}))
+        asyncio.run(one_call("openai/small", "task:tickets"))
+
+    value = workshop.run("cost", "--ambiguous", "--json").value
+    (one,) = value["attempts"]
+    assert (one["model"], one["charge"], one["scopes"]) == ("openai/small", "ambiguous", ["task:tickets"])
+    assert value["ambiguous_nano_usd"] == one["cost_nano_usd"] == one["reserved_nano_usd"] > 0
+    shown = workshop.run("cost", "--ambiguous").out
+    assert one["call_id"] in shown
+    assert "tickets" in shown
+    assert workshop.run("cost", "--ambiguous", "--until", "2020-01-01", "--json").value["attempts"] == []
+    both = workshop.run("cost", "--ambiguous", "--reserves")
+    assert (both.code, "two different lists" in both.err) == (2, True)
+
+
 def test_health_reaches_the_endpoints_when_asked(workshop, monkeypatch):
     with OpenAIServer() as server:
         good = {"provider": "openai", "base_url": server.base_url, "api_key": server.api_key}

@@ -55,6 +55,7 @@ def load(make_workplace: Callable[..., Workplace], with_dbt: Any, request: pytes
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_loading_them_takes_little_more_than_dagster_does(load: Callable[..., Any]) -> None:
     best = {DAGSTER: float("inf"), OURS: float("inf")}

@@ -184,6 +184,7 @@ def untouched(make_workplace: MakeWorkplace) -> Iterator[Untouched]:
         yield Untouched(place, end_of(place), len(own.bodies), seconds)
 
 
+@pytest.mark.slow
 def test_three_kills_change_nothing(untouched: Untouched, server: OpenAIServer) -> None:
     dice = random.Random(9)
     killer = Killer(untouched.place.beside("killed", over_http(server)), server)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -26,7 +27,7 @@ from resources.lineage.call_trace import trace_call
 from resources.metrics.reconciliation import DaySums
 from resources.metrics_resource import MetricsResource
 from resources.storage import call_log, compaction
-from resources.storage.call_log import calls_path, collect_day
+from resources.storage.call_log import attempts_path, calls_path, collect_day
 from resources.storage.compaction import Compacted, compact_day, days_to_compact, finish_removals
 from resources.storage_resource import StorageResource
 
@@ -107,6 +108,46 @@ def test_a_removed_call_is_still_traced(ledger: Any, root: UPath) -> None:
         trace_call(ledger.database, root, IDS[6][:8])
     with pytest.raises(NotFoundError):
         trace_call(ledger.database, root, "f" * 32)
+
+
+def test_a_row_that_comes_between_comparing_and_removing_stays(
+    ledger: Any, root: UPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marts = fill(ledger, root)
+    real = ledger_days.set_removed
+
+    def then_another(session: Any, day: date, now: datetime) -> None:
+        real(session, day, now)
+        ledger.call((7,), call_id=IDS[33], finished_at=MORNING + timedelta(minutes=2, seconds=1))
+        session.add_all((CallRow(**ledger.calls[-1]), AttemptRow(**ledger.attempts[-1])))
+        ledger_days.mark(session, "another", [day])
+
+    monkeypatch.setattr(ledger_days, "set_removed", then_another)
+    done = compact(ledger, root, marts)
+    assert (done.removed_calls, done.removed_attempts) == (30, 30)
+    assert counts(ledger) == (1, 1)
+    assert open_scopes(ledger) == charged(ledger)
+    assert collected(ledger, root)[DAY].attempts == 31
+
+
+@pytest.mark.parametrize("path", [calls_path, attempts_path])
+def test_files_that_cannot_be_read_are_told_and_hold_up_no_other_day(
+    ledger: Any, root: UPath, path: Callable[[UPath, date], UPath]
+) -> None:
+    marts = fill(ledger, root)
+    whole = path(root, DAY).read_bytes()
+    for damaged in (b"no Parquet", whole[: len(whole) // 2], whole[:-300] + bytes(200) + whole[-100:]):
+        path(root, DAY).write_bytes(damaged)
+        assert "cannot be read" in (compact(ledger, root, marts).kept_because or "")
+    assert counts(ledger) == (30, 30)
+    path(root, DAY).write_bytes(whole)
+    compact(ledger, root, marts)
+    ledger.call((5,), call_id=IDS[32], finished_at=MORNING)
+    ledger.save()
+    collected(ledger, root)
+    path(root, DAY).write_bytes(b"no Parquet")
+    (told,) = finish_removals(ledger.database, root)
+    assert "backup" in (told.kept_because or "")
 
 
 @pytest.mark.parametrize("broken", ["marts", "file", "row", "late"])

@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from assets.presentation.charts import ScoreBar, count_chart, score_chart
 from assets.presentation.dashboard_page import dashboard_page, usd
 from domain.errors import DatabaseUnavailableError, NotFoundError
 from resources.metrics.dashboard import NO_TASK, OTHERS, SERIES, read_dashboard
@@ -171,9 +172,16 @@ def test_a_file_that_another_process_writes_is_told(tmp_path: Path) -> None:
         (0, "$0.00"),
         (1_234_567_000_000, "$1,234.57"),
         (871_456_400, "$0.871456"),
-        (500_000_000, "$0.5"),
+        (500_000_000, "$0.50"),
         (76_000, "$0.000076"),
+        (400, "$0.0000004"),
     ],
 )
 def test_dollars_have_the_places_that_say_something(nano: int, told: str) -> None:
     assert usd(nano) == told
+
+
+@pytest.mark.parametrize("label", ["$10_$20", "a$x^$", "50% $ #1 $", "two\nlines " * 30])
+def test_any_label_can_be_drawn(label: str) -> None:
+    assert count_chart("Rows by label", {label: 3, label + "!": 2}).startswith("![Rows by label](data:image/png")
+    assert score_chart("Score", [ScoreBar(label, 0.5, 0.4, 0.6)]).startswith("![Score]")

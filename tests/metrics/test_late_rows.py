@@ -7,11 +7,13 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from metrics.outbox import changed, record, write_late
 from upath import UPath
 
 from resources.database.repositories import ledger_days
 from resources.database.session import open_database
+from resources.storage import call_log
 from resources.storage.call_log import collect_day
 
 DAY = date(2026, 11, 21)
@@ -34,6 +36,32 @@ def test_a_copied_day_is_unmarked_until_something_is_added(ledger: Any, tmp_path
     ledger.call((7,))
     ledger.save()
     assert changed(ledger) == [DAY]
+
+
+@pytest.mark.parametrize("copied_before", [False, True])
+def test_of_two_collections_at_once_the_later_leaves_a_mark(
+    ledger: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied_before: bool
+) -> None:
+    root, now = UPath(tmp_path / "storage"), datetime(2026, 11, 22, tzinfo=UTC)
+    ledger.call((5,))
+    ledger.save()
+    if copied_before:
+        collect_day(ledger.database, root, DAY, now)
+    real = call_log.write_day
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        written = real(*arguments, **options)
+        monkeypatch.setattr(call_log, "write_day", real)
+        ledger.call((7,))
+        ledger.save()
+        collect_day(ledger.database, root, DAY, now + timedelta(minutes=1))
+        return real(*arguments, **options) if copied_before else written
+
+    monkeypatch.setattr(call_log, "write_day", slow)
+    collect_day(ledger.database, root, DAY, now)
+    assert changed(ledger) == [DAY]
+    assert collect_day(ledger.database, root, DAY, now).attempts.rows == 2
+    assert changed(ledger) == []
 
 
 def test_what_is_written_while_a_day_is_copied_keeps_its_mark(upgraded_postgres_url: str) -> None:

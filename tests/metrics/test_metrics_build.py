@@ -84,7 +84,7 @@ def fill(ledger: Any) -> None:
 def resources_over(ledger: Any, folder: Path, prepared: PreparedProject) -> dict[str, Any]:
     return {
         "database": DatabaseResource(url=ledger.url),
-        "storage": StorageResource(root=str(folder / "the owner's storage")),
+        "storage": StorageResource(root=str(folder / "the owner's [v1] storage?*")),
         "metrics": MetricsResource(duckdb_path=str(folder / "marts" / "metrics.duckdb")),
         "dbt": dbt_cli_resource(prepared),
     }

@@ -22,7 +22,14 @@ from resources.database.repositories import aliases, ledger_days, prompt_version
 from resources.database.session import Database
 from resources.database_resource import DatabaseResource
 from resources.storage_resource import StorageResource
-from sensors.schedules import RANGE_END, RANGE_START, daily_metrics, hourly_metrics, nightly_evaluation
+from sensors.schedules import (
+    RANGE_END,
+    RANGE_START,
+    daily_metrics,
+    days_to_collect,
+    hourly_metrics,
+    nightly_evaluation,
+)
 
 BERLIN = "Europe/Berlin"
 
@@ -93,8 +100,24 @@ def test_the_night_s_collection_asks_for_the_day_that_ended(
     tick = datetime(2026, 11, 25, 0, 20, tzinfo=UTC)
     assert requested(tick) == [("2026-11-24", "2026-11-24")]
     # After days without a daemon one tick brings them all: the ledger's marks are the memory, not the clock.
-    mark(database, *(date(2026, 11, 20) + timedelta(days=number) for number in range(6)))
+    mark(database, *(date(2026, 11, 20) + timedelta(days=number) for number in range(5)))
     assert requested(tick) == [("2026-11-20", "2026-11-24")]
+
+
+def test_an_attempt_before_midnight_finds_its_call_that_ended_after_it(
+    database: Database, database_resource: DatabaseResource
+) -> None:
+    mark(database, date(2026, 11, 24), date(2026, 11, 25))
+    context = dg.build_schedule_context(
+        scheduled_execution_time=datetime(2026, 11, 25, 0, 20, tzinfo=UTC), resources={"database": database_resource}
+    )
+    assert ranges(daily_metrics(context)) == [("2026-11-24", "2026-11-25")]
+
+
+def test_a_day_that_has_not_begun_is_not_asked_for(database: Database) -> None:
+    today = datetime.now(UTC).date()
+    mark(database, today - timedelta(days=1), today + timedelta(days=2))
+    assert days_to_collect(database) == [today - timedelta(days=1)]
 
 
 def test_every_task_in_production_is_checked_at_night(

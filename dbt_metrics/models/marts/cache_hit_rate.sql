@@ -14,7 +14,7 @@ origins as (
     from {{ ref('stg_calls') }}
     where
         not cached
-        and day >= (select min(day) - 35 from days)
+        and day >= (select min(day) - 35 from answered)
         and call_id in (select origin_call_id from answered where cached)
 )
 

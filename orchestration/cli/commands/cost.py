@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from domain.errors import InputError
 from orchestration.cli.options import AsJson
 
 DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
@@ -30,9 +31,19 @@ def cost(
     reserves: Annotated[
         bool, typer.Option("--reserves", help="Per model instead: what answered attempts reserved and what they cost.")
     ] = False,
+    ambiguous: Annotated[
+        bool, typer.Option("--ambiguous", help="One by one instead: the attempts that may have been billed.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what calls cost, from the ledger. `ambiguous` is what may have been billed: the answer never came."""
+    if reserves and ambiguous:
+        raise InputError("These are two different lists.", field="--ambiguous", mend="Leave one of both out.")
+    if ambiguous:
+        from orchestration.cli.views.ambiguous import listed
+
+        listed(since, until, as_json)
+        return
     if reserves:
         from orchestration.cli.views.reserves import compared
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from domain.identity import short_id
 from orchestration.cli.figures import dollars, usd
@@ -52,27 +50,28 @@ def spending(by: str, since: datetime | None, until: datetime | None, as_json: b
     }
 
     def show(console: Console) -> None:
-        if compacted[0]:
-            console.print(
-                f"{compacted[0]} days with {dollars(compacted[1])} are in the call log's files and not counted here; "
-                "`metrics/cost_by_day` has all days.",
-                style="yellow",
-            )
-        if lines:
-            console.print(_table(by, lines, summed))
-        else:
+        say_what_is_compacted(console, *compacted)
+        if not lines:
             console.print("No call has been paid for in that time.")
+            return
+        rows = [_cells(by, line) for line in lines]
+        amounts = (total.spent_nano_usd, total.ambiguous_nano_usd)
+        counts = [f"{summed[name]:,}" for name in ("calls", "attempts", "input_tokens", "output_tokens")]
+        rows.append(["total", *counts, *(dollars(amount) for amount in amounts)])
+        columns = [by, "calls", "attempts", "tokens in", "tokens out", "spent", "ambiguous"]
+        console.print(table("Spending (cache hits cost nothing and are not counted)", columns, rows, right=columns[1:]))
 
     emit(as_json, value, show)
 
 
-def _table(by: str, lines: Sequence[SpendLine], total: Mapping[str, Any]) -> Table:
-    rows = [_cells(by, line) for line in lines]
-    counts = [f"{total[name]:,}" for name in ("calls", "attempts", "input_tokens", "output_tokens")]
-    amounts = [dollars(total[name]) for name in ("spent_nano_usd", "ambiguous_nano_usd")]
-    rows.append(["total", *counts, *amounts])
-    columns = [by, "calls", "attempts", "tokens in", "tokens out", "spent", "ambiguous"]
-    return table("Spending (cache hits cost nothing and are not counted)", columns, rows, right=columns[1:])
+def say_what_is_compacted(console: Console, days: int, cost_nano_usd: int) -> None:
+    """Days that the database no longer has, where there are such."""
+    if days:
+        console.print(
+            f"{days} days with {dollars(cost_nano_usd)} are in the call log's files and not counted here; "
+            "`metrics/cost_by_day` has all days.",
+            style="yellow",
+        )
 
 
 def _values(line: SpendLine) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -19,7 +20,7 @@ from resources.database.session import Database
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Calls and money of a task up to some moment."""
+    """Calls and money of a task."""
 
     calls: int = 0
     cached: int = 0
@@ -27,17 +28,6 @@ class Spent:
     output_tokens: int = 0
     spent_nano_usd: int = 0
     ambiguous_nano_usd: int = 0
-
-    def minus(self, before: Spent) -> Spent:
-        """What came after `before`."""
-        return Spent(
-            self.calls - before.calls,
-            self.cached - before.cached,
-            self.input_tokens - before.input_tokens,
-            self.output_tokens - before.output_tokens,
-            self.spent_nano_usd - before.spent_nano_usd,
-            self.ambiguous_nano_usd - before.ambiguous_nano_usd,
-        )
 
     def values(self) -> dict[str, Any]:
         """For JSON."""
@@ -53,18 +43,14 @@ class Spent:
 
 
 class Effort:
-    """The ledger's sums of a task before and after a run, and what the run itself counted."""
+    """The ledger's sums of a task for a run and in all, and what the run itself counted."""
 
-    def __init__(self, before: Spent) -> None:
-        self._before = before
-        self.in_all = before
+    def __init__(self) -> None:
+        self.now = Spent()
+        """What was added since the run began. Exact where no other process works on the same task meanwhile."""
+        self.in_all = Spent()
         self.reused_answers = 0
         self.seconds = 0.0
-
-    @property
-    def now(self) -> Spent:
-        """What this run added. Exact where no other process works on the same task meanwhile."""
-        return self.in_all.minus(self._before)
 
     def finished(self, report: RunReport) -> Effort:
         """Add what the run reported."""
@@ -92,15 +78,15 @@ class Effort:
 @contextmanager
 def measured(database: Database, task: str) -> Iterator[Effort]:
     """The effort of what is done for `task` inside the block; complete once the block has ended."""
-    effort = Effort(_read(database, task))
+    effort, began = Effort(), datetime.now(UTC)
     yield effort
-    effort.in_all = _read(database, task)
+    effort.now, effort.in_all = _read(database, task, began), _read(database, task)
 
 
-def _read(database: Database, task: str) -> Spent:
+def _read(database: Database, task: str, since: datetime | None = None) -> Spent:
     with database.session(read_only=True) as session:
-        counts = count_calls(session, task)
-        lines = spend(session, "task", task=task)
+        counts = count_calls(session, task, since=since)
+        lines = spend(session, "task", since=since, task=task)
     return Spent(
         counts.calls,
         counts.cached,
