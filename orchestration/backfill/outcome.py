@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 
@@ -54,7 +55,8 @@ def is_interruption(event: dg.DagsterEvent) -> bool:
     """Whether a signal (Ctrl-C, SIGTERM) ended the run, and this says so."""
     if event.event_type != dg.DagsterEventType.RUN_FAILURE:
         return False
-    reason = event.job_failure_data.failure_reason
+    data: Any = event.event_specific_data  # None where somebody else reported the failure
+    reason = None if data is None else data.failure_reason
     return reason is not None and reason.value == _BY_A_SIGNAL
 
 

@@ -157,6 +157,9 @@ def test_a_signal_stops_all_of_it_and_the_same_key_goes_on(tasks: Tasks, monkeyp
     backfill.launch(INGEST, key="stopped")
     status = backfill.status("stopped")
     assert (status.state, len(status.runs), status.done) == ("succeeded", 3, 4)
+    with tasks.instance() as instance:  # as is done for a run whose process was killed
+        instance.report_run_failed(runs(tasks)[0], "its process is gone")
+    assert backfill.status("stopped").done == 4
 
 
 def test_a_file_that_cannot_be_read_keeps_only_its_own_task_out(tasks: Tasks) -> None:
