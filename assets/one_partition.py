@@ -97,7 +97,8 @@ class _ManyPartitions:
                 self._permanent.append(key)
             self._context.log.warning(f"{key}: {failure.description}")
         except Exception as error:  # a bug in one task must not cost the others their work; it fails the run below
-            self._failed[key] = f"{type(error).__name__}: {error}"
+            # Alerts quote the reason, and the error's text may quote a row.
+            self._failed[key] = f"{type(error).__name__}; the run's log says more"
             self._context.log.exception(f"{key} met an error that nobody expected")
 
     def leave_out(self, key: str) -> None:
