@@ -20,8 +20,9 @@ from assets.one_partition import AssetEvent, OnePartition, each_partition
 from assets.partitions import INGEST_POLICY, tasks_partitions
 from assets.presentation.charts import count_chart
 from assets.presentation.tables import markdown_table
-from domain.contracts import OutputContract
 from domain.dataset import DatasetVersion
+from domain.prompt import PromptVersion
+from domain.rendering import row_fields
 from resources.catalog.snapshot import Snapshot, take_snapshot
 from resources.catalog_resource import CatalogResource
 from resources.database_resource import DatabaseResource
@@ -36,7 +37,12 @@ SHOWN_SOURCES = 50
 CHECKS = [
     dg.AssetCheckSpec("schema", asset="dataset", description="Every row has the declared columns and answers."),
     dg.AssetCheckSpec("duplicate_rows", asset="dataset", description="No row stands twice."),
-    dg.AssetCheckSpec("split_leakage", asset="dataset", blocking=True, description="No input is in two splits."),
+    dg.AssetCheckSpec(
+        "split_leakage",
+        asset="dataset",
+        blocking=True,
+        description="No test row looks the same to the prompt as a train or dev row.",
+    ),
     dg.AssetCheckSpec(
         "near_leakage", asset="dataset", description="No test row is a train row with other punctuation."
     ),
@@ -75,16 +81,17 @@ def _snapshot(
     yield dg.Output(
         snapshot.version, data_version=dg.DataVersion(snapshot.version.id), metadata=_metadata(snapshot, storage)
     )
-    yield from _checks(snapshot, entry.task.prompt.steps[-1].output)
+    yield from _checks(snapshot, entry.task.prompt.version())
 
 
-def _checks(snapshot: Snapshot, contract: OutputContract) -> Iterator[dg.AssetCheckResult]:
+def _checks(snapshot: Snapshot, prompt: PromptVersion) -> Iterator[dg.AssetCheckResult]:
+    read = row_fields(prompt)
     findings: dict[str, Finding] = {
         "schema": schema_finding(snapshot.quarantined, snapshot.version.rows),
         "duplicate_rows": duplicates_finding(snapshot.quarantined),
-        "split_leakage": leakage_finding(snapshot.rows),
-        "near_leakage": near_leakage_finding(snapshot.rows),
-        "label_balance": balance_finding(snapshot.rows, contract),
+        "split_leakage": leakage_finding(snapshot.rows, read),
+        "near_leakage": near_leakage_finding(snapshot.rows, read),
+        "label_balance": balance_finding(snapshot.rows, prompt.steps[-1].output),
     }
     for name, finding in findings.items():
         severity = dg.AssetCheckSeverity.ERROR if name == "split_leakage" else dg.AssetCheckSeverity.WARN
