@@ -14,6 +14,7 @@ from assets.datasets.quality import (
     leakage_finding,
     near_leakage_finding,
     schema_finding,
+    sealed_test_finding,
 )
 from assets.failures import clear_failures
 from assets.one_partition import AssetEvent, OnePartition, each_partition
@@ -21,10 +22,12 @@ from assets.partitions import INGEST_POLICY, tasks_partitions
 from assets.presentation.charts import count_chart
 from assets.presentation.tables import markdown_table
 from domain.dataset import DatasetVersion
+from domain.errors import NotFoundError
 from domain.prompt import PromptVersion
 from domain.rendering import row_fields
-from resources.catalog.snapshot import Snapshot, take_snapshot
+from resources.catalog.snapshot import Snapshot, moves_since_other, take_snapshot
 from resources.catalog_resource import CatalogResource
+from resources.database.session import Database
 from resources.database_resource import DatabaseResource
 from resources.storage.datasets import DatasetStore
 from resources.storage_resource import StorageResource
@@ -46,8 +49,13 @@ CHECKS = [
     dg.AssetCheckSpec(
         "near_leakage", asset="dataset", description="No test row is a train row with other punctuation."
     ),
+    dg.AssetCheckSpec(
+        "sealed_test", asset="dataset", description="No row of an earlier version has come into test or left it."
+    ),
     dg.AssetCheckSpec("label_balance", asset="dataset", description="Every label has rows to learn from."),
 ]
+
+ERRORS = ("split_leakage", "sealed_test")
 
 
 @dg.asset(
@@ -78,23 +86,32 @@ def _snapshot(
         entry = catalog.catalog().get(context.partition_key)
         store = DatasetStore(storage.path())
         snapshot = take_snapshot(entry, catalog.landing_root(), opened, store, datetime.now(UTC))
+        sealed = _sealed_test(snapshot, opened, store)
     yield dg.Output(
         snapshot.version, data_version=dg.DataVersion(snapshot.version.id), metadata=_metadata(snapshot, storage)
     )
-    yield from _checks(snapshot, entry.task.prompt.version())
+    yield from _checks(snapshot, entry.task.prompt.version(), sealed)
 
 
-def _checks(snapshot: Snapshot, prompt: PromptVersion) -> Iterator[dg.AssetCheckResult]:
+def _sealed_test(snapshot: Snapshot, database: Database, store: DatasetStore) -> Finding:
+    try:
+        return sealed_test_finding(*moves_since_other(snapshot, database, store))
+    except NotFoundError as error:
+        return Finding(False, f"Cannot be told: {error}")
+
+
+def _checks(snapshot: Snapshot, prompt: PromptVersion, sealed: Finding) -> Iterator[dg.AssetCheckResult]:
     read = row_fields(prompt)
     findings: dict[str, Finding] = {
         "schema": schema_finding(snapshot.quarantined, snapshot.version.rows),
         "duplicate_rows": duplicates_finding(snapshot.quarantined),
         "split_leakage": leakage_finding(snapshot.rows, read),
         "near_leakage": near_leakage_finding(snapshot.rows, read),
+        "sealed_test": sealed,
         "label_balance": balance_finding(snapshot.rows, prompt.steps[-1].output),
     }
     for name, finding in findings.items():
-        severity = dg.AssetCheckSeverity.ERROR if name == "split_leakage" else dg.AssetCheckSeverity.WARN
+        severity = dg.AssetCheckSeverity.ERROR if name in ERRORS else dg.AssetCheckSeverity.WARN
         yield dg.AssetCheckResult(
             check_name=name,
             passed=finding.passed,

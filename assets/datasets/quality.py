@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from domain.contracts import ChoiceContract, OutputContract
-from domain.dataset import Row, Split, input_key
+from domain.dataset import DatasetVersion, Row, Split, input_key
+from domain.split_moves import SplitMoves
 from resources.catalog.ingest import QuarantinedRow
 
 WORDS = re.compile(r"\w+")
@@ -79,6 +80,21 @@ def _leaked(rows: Sequence[Row], key_of: Callable[[Row], str]) -> int:
     """How many test rows have the key of a row that is not sealed."""
     open_keys = {key_of(row) for row in rows if row.split is not Split.TEST}
     return sum(key_of(row) in open_keys for row in rows if row.split is Split.TEST)
+
+
+def sealed_test_finding(earlier: DatasetVersion | None, moves: SplitMoves) -> Finding:
+    """Whether rows came into `test` or left it since the version `earlier`."""
+    if earlier is None:
+        return Finding(True, "There is no other version whose rows prompts may have learned from.")
+    if not moves.any:
+        return Finding(True, f"No row of dataset version {earlier.version} has come into test or left it.")
+    return Finding(
+        False,
+        f"Since dataset version {earlier.version}, {moves.into_test} rows have come from train or dev into test and "
+        f"{moves.out_of_test} have left it: prompts made before may have learned from what is test now. Put "
+        "dataset.inputs and dataset.split back as they were; where that is not it, optimize again from the authored "
+        "prompt, and compare no test scores across the two versions.",
+    )
 
 
 def balance_finding(rows: Sequence[Row], contract: OutputContract) -> Finding:
