@@ -105,13 +105,19 @@ class Decider:
         settled = None if held else self._settled(production, rivals, dev, test[production.id])
         if settled is not None:
             return await self._show_settled(settled, production, rivals, dev, references)
-        winner = min(rivals, key=lambda record: (-dev[record.id].record.score, record.version), default=None)
+        winner = min(
+            rivals,
+            key=lambda record: (self._test_rows_in(record) > 0, -dev[record.id].record.score, record.version),
+            default=None,
+        )
         seen = await self._on_test(references)
         compared = Effort()
         if winner is None:
             decision = self._keep(production, production, "There is no candidate besides production.")
         elif held is not None:
             decision = self._keep_held(production, winner, dev, held)
+        elif shown := self._test_rows_in(winner):
+            decision = self._keep_shown(production, winner, shown)
         elif self._hopeless(dev[winner.id], dev[production.id]):
             decision = self._keep(production, winner, _dev_reason(dev[winner.id], dev[production.id]))
         else:
@@ -148,8 +154,8 @@ class Decider:
             return None
         if decision.candidate_id != production.id or decision.production_id not in {record.id for record in rivals}:
             return None
-        best = max(dev[record.id].record.score for record in rivals)
-        return decision if best <= dev[production.id].record.score else None
+        fair = [dev[record.id].record.score for record in rivals if not self._test_rows_in(record)]
+        return decision if max(fair, default=0.0) <= dev[production.id].record.score else None
 
     async def _show_settled(
         self,
@@ -166,10 +172,28 @@ class Decider:
     async def _on_test(self, records: Sequence[PromptVersionRecord]) -> tuple[Evaluation, ...]:
         return tuple([await self._engine.evaluate(record.prompt, Split.TEST) for record in records])
 
+    def _test_rows_in(self, record: PromptVersionRecord) -> int:
+        return self._engine.rows_demonstrated(record.prompt, Split.TEST)
+
     def _hopeless(self, winner: Evaluation, production: Evaluation) -> bool:
         """Worse on dev than any route of the gate allows: not worth a look at test."""
         allowed = self._task.gate.non_inferiority_margin or 0.0
         return winner.record.score + allowed < production.record.score
+
+    def _keep_shown(
+        self, production: PromptVersionRecord, winner: PromptVersionRecord, shown: int
+    ) -> GateDecisionRecord:
+        """What shows test rows cannot be tested on them, nor can any other candidate: one that does not goes first."""
+        reason = (
+            f"The candidate's demonstrations show {shown} of the rows it would be tested on, so it was not put to the "
+            "gate. Optimize again on this dataset version, or take these demonstrations out."
+        )
+        kept = replace(
+            self._undecided(production, winner, "keep", reason),
+            id=self._decision_id(production, winner, "shows test rows"),
+        )
+        with self._database.session() as session:
+            return gate_decisions.record(session, kept)
 
     async def _put_to_gate(
         self, production: PromptVersionRecord, winner: PromptVersionRecord, test: dict[str, Evaluation]

@@ -1,0 +1,35 @@
+"""A candidate whose examples are rows of the test split it would be judged on is not judged there."""
+
+from __future__ import annotations
+
+from evaluation.desk import LABELS, Desk, rows_of, task_of
+from servers.openai_server import OpenAIServer
+
+from domain.dataset import Row, Split
+from domain.prompt import Demonstration, PromptVersion
+from resources.database.repositories import gate_decisions
+
+ROWS = rows_of(40)
+
+
+def showing(prompt: PromptVersion, row: Row) -> PromptVersion:
+    example = Demonstration(inputs=row.inputs, output=LABELS[0])
+    return prompt.with_steps((prompt.steps[0].model_copy(update={"demonstrations": (example,)}),))
+
+
+def test_it_is_kept_out_with_the_reason_and_spends_no_look(desk: Desk, server: OpenAIServer) -> None:
+    server.behaviour = lambda body: LABELS[len(body["messages"]) < 3]
+    task = task_of([{"kind": "choice_label"}])
+    production = task.prompt.version()
+    sealed, fair = (next(row for row in ROWS if row.split is split) for split in (Split.TEST, Split.DEV))
+
+    contest = desk.contest(task, ROWS, production, showing(production, sealed))
+
+    assert (contest.decision.verdict, contest.decision.look) == ("keep", 0)
+    assert "show 1 of the rows it would be tested on" in contest.decision.reason
+    assert list(contest.test) == [production.id]
+    again = desk.contest(task, ROWS, production, showing(production, sealed))
+    assert again.decision == contest.decision
+    assert desk.contest(task, ROWS, production, showing(production, fair)).decision.verdict == "promote"
+    with desk.database.session(read_only=True) as session:
+        assert gate_decisions.looks(session, task.name) == 1
