@@ -57,7 +57,7 @@ def template_fields(template: str) -> frozenset[str]:
         ) from error
 
 
-def row_fields(prompt: PromptVersion) -> frozenset[str]:
+def fields_read(prompt: PromptVersion) -> frozenset[str]:
     """The fields that the prompt reads from the row: of all steps, without the answers of earlier ones.
 
     Raises:

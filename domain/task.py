@@ -20,7 +20,7 @@ from domain.identity import content_id
 from domain.names import TASK_NAME_PATTERN
 from domain.optimization import OptimizerSpec, proposal_model, stages_of
 from domain.prompt import MODEL_PATTERN, Demonstration, PromptParameters, PromptStep, PromptVersion
-from domain.rendering import row_fields
+from domain.rendering import fields_read
 from domain.schedule import ScheduleSpec
 
 
@@ -180,7 +180,7 @@ class Task(_Part):
         Raises:
             TemplateError: a template is not valid.
         """
-        read = row_fields(self.prompt.version())
+        read = fields_read(self.prompt.version())
         unread = [name for name in self.dataset.inputs if name not in read]
         return {
             "dataset": self.dataset.model_dump(mode="json"),

@@ -24,7 +24,7 @@ from assets.presentation.tables import markdown_table
 from domain.dataset import DatasetVersion
 from domain.errors import NotFoundError
 from domain.prompt import PromptVersion
-from domain.rendering import row_fields
+from domain.rendering import fields_read
 from resources.catalog.snapshot import Snapshot, moves_since_other, take_snapshot
 from resources.catalog_resource import CatalogResource
 from resources.database.session import Database
@@ -101,7 +101,7 @@ def _sealed_test(snapshot: Snapshot, database: Database, store: DatasetStore) ->
 
 
 def _checks(snapshot: Snapshot, prompt: PromptVersion, sealed: Finding) -> Iterator[dg.AssetCheckResult]:
-    read = row_fields(prompt)
+    read = fields_read(prompt)
     findings: dict[str, Finding] = {
         "schema": schema_finding(snapshot.quarantined, snapshot.version.rows),
         "duplicate_rows": duplicates_finding(snapshot.quarantined),

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from upath import UPath
 
-from domain.dataset import MAX_CELL_CHARACTERS, Row, input_key, make_row, normalise_text
+from domain.dataset import Row, cell_text, input_key, make_row
 from domain.errors import InputError
 from domain.evaluators.annotations import annotation_columns, check_annotations
 from domain.evaluators.registry import check_expected
@@ -117,14 +117,14 @@ class _FileReading:
             if name in self._used_columns:
                 raise InputError(why, field=name, mend="write it as text, or drop the row.")
         spec = self._task.dataset
-        inputs = {name: _text(raw.values.get(name), name) for name in spec.inputs}
+        inputs = {name: cell_text(raw.values.get(name), name) for name in spec.inputs}
         if not any(inputs.values()):
             raise InputError("every input is empty", field=spec.inputs[0], mend="fill it, or drop the row.")
         expected = expected_value(spec.output, raw.values, self._contract, self._pattern)
         self._check_expected(expected)
-        annotations = {name: text for name in self._annotated if (text := _text(raw.values.get(name), name))}
+        annotations = {name: text for name in self._annotated if (text := cell_text(raw.values.get(name), name))}
         check_annotations(self._task.evaluators, annotations)
-        row_id = _text(raw.values.get(spec.id), spec.id) if spec.id else None
+        row_id = cell_text(raw.values.get(spec.id), spec.id) if spec.id else None
         row = make_row(inputs, expected, row_id, spec.split, annotations)
         self._check_unique(row, raw.number, has_own_id=spec.id is not None)
         return row
@@ -223,23 +223,6 @@ def source_files(task: Task, task_path: Path, landing_root: UPath) -> list[UPath
 
 def _is_partial(name: str) -> bool:
     return name.startswith((".", "_")) or name.endswith((".tmp", ".part"))
-
-
-def _text(value: Any, field_name: str) -> str:
-    if value is None:
-        return ""
-    text = normalise_text(value if isinstance(value, str) else str(value))
-    if len(text) > MAX_CELL_CHARACTERS:
-        raise InputError(
-            f"the cell has {len(text):,} characters",
-            field=field_name,
-            mend=f"keep it under {MAX_CELL_CHARACTERS:,}.",
-        )
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InputError("the cell holds a lone surrogate", field=field_name, mend="save it as UTF-8.") from error
-    return text
 
 
 def file_digest(path: UPath) -> str:

@@ -8,7 +8,7 @@ from upath import UPath
 
 from assets.datasets.quality import leakage_finding, near_leakage_finding
 from domain.dataset import Row, Split
-from domain.rendering import row_fields
+from domain.rendering import fields_read
 from domain.task import Task
 from resources.catalog.ingest import ingest
 
@@ -22,7 +22,7 @@ def test_rows_that_differ_in_an_unread_column_only_leak(spec: dict, tmp_path: Pa
     spec["dataset"]["inputs"] = ["text", "ticket"]
     task = Task.model_validate(spec)
     rows = rows_of(task, tmp_path / "rows.csv", [f"thing {n % 100},{n},red" for n in range(400)])
-    read = row_fields(task.prompt.version())
+    read = fields_read(task.prompt.version())
     shown = {row.inputs["text"] for row in rows if row.split is not Split.TEST}
     leaked = sum(row.inputs["text"] in shown for row in rows if row.split is Split.TEST)
     assert leaked > 80
@@ -34,7 +34,7 @@ def test_rows_that_differ_in_an_unread_column_only_leak(spec: dict, tmp_path: Pa
     assert "ticket out of dataset.inputs" in finding.sentence
     assert not near_leakage_finding(rows, read).passed
     read_too = spec["prompt"] | {"output_prompt": "{{ text }} ({{ ticket }})"}
-    read = row_fields(Task.model_validate(spec | {"prompt": read_too}).prompt.version())
+    read = fields_read(Task.model_validate(spec | {"prompt": read_too}).prompt.version())
     assert leakage_finding(rows, read).passed
     assert near_leakage_finding(rows, read).passed
 
@@ -46,4 +46,4 @@ def test_fields_of_the_row_are_those_that_no_earlier_step_answers(spec: dict) ->
         {"name": "answer", "output_prompt": "{{ facts }} of {{ ticket }}"},
     ]
     spec["prompt"] = {"model": "offline/nearest", "steps": steps}
-    assert row_fields(Task.model_validate(spec).prompt.version()) == {"text", "ticket"}
+    assert fields_read(Task.model_validate(spec).prompt.version()) == {"text", "ticket"}

@@ -20,7 +20,7 @@ from assets.datasets.quality import (
 )
 from domain.errors import InputError, NotFoundError, PromptoryError
 from domain.evaluators.specs import AskingSpec
-from domain.rendering import row_fields
+from domain.rendering import fields_read
 from domain.task import Task
 from orchestration.cli.failures import BAD_INPUT, show_error
 from orchestration.cli.opening import open_catalog
@@ -106,7 +106,7 @@ def _check(entry: CatalogEntry, landing: UPath) -> Checked:
         result, counts = check_dataset(task, entry.path, landing)
     except PromptoryError as error:
         return Checked(str(entry.path), task.name, error)
-    rows, read = list(result.rows.values()), row_fields(task.prompt.version())
+    rows, read = list(result.rows.values()), fields_read(task.prompt.version())
     findings = {
         "duplicate_rows": duplicates_finding(result.quarantined),
         "split_leakage": leakage_finding(rows, read),
