@@ -41,3 +41,30 @@ def test_bytes_of_a_parquet_file_are_no_text(task: Task, tmp_path: Path) -> None
     every = task.model_copy(update={"dataset": task.dataset.model_copy(update={"max_quarantined": 1.0})})
     with pytest.raises(Exception, match="2 of 2 rows cannot be used; the first: the field is bytes, not text"):
         ingest(every, [UPath(tmp_path / "rows.parquet")])
+
+
+@pytest.mark.parametrize("optional", [{}, {"note": None}, {"note": ""}])
+def test_null_empty_and_absent_are_one_input(spec: dict, tmp_path: Path, optional: dict[str, Any]) -> None:
+    spec["dataset"]["inputs"] = ["text", "note"]
+    task = Task.model_validate(spec)
+    result = jsonl(task, tmp_path, [*[{**row, **optional} for row in GOOD], {"note": "n", "text": "x", "label": "red"}])
+    assert not result.quarantined
+    assert [row.inputs["note"] for row in result.rows.values()] == [""] * 20 + ["n"]
+
+
+@pytest.mark.parametrize("value", [10**400, "9" * 400, float("nan")], ids=["huge", "digits", "nan"])
+def test_a_number_that_is_none_spoils_its_row_only(spec: dict, tmp_path: Path, value: object) -> None:
+    spec["prompt"]["output"], spec["evaluators"] = {"kind": "number"}, [{"kind": "numeric"}]
+    good = [{**row, "label": 7} for row in GOOD]
+    result = jsonl(Task.model_validate(spec), tmp_path, [*good, {"text": "odd", "label": value}])
+    [row] = result.quarantined
+    assert (row.row, row.field) == (21, "label")
+    assert len(row.problem) < 120
+
+
+@pytest.mark.parametrize("blank", [",", " , ", '"",""'])
+def test_blank_rows_of_spreadsheets_are_no_rows(task: Task, tmp_path: Path, blank: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["text,label", "a,red", blank, "b,red", *[blank] * 9]))
+    result = ingest(task, [UPath(path)])
+    assert (len(result.rows), result.quarantined) == (2, [])

@@ -27,7 +27,7 @@ class RawRow:
 
 @dataclass(frozen=True, slots=True)
 class RawTable:
-    """The columns of a source and its rows, to be read once. Columns of JSONL are those of its first row."""
+    """The columns of a source and its rows, to be read once. Columns of JSONL are the keys of all its rows."""
 
     columns: tuple[str, ...]
     rows: Iterator[RawRow]

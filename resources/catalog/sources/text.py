@@ -33,21 +33,27 @@ def read_tsv(path: UPath) -> RawTable:
 
 
 def read_jsonl(path: UPath) -> RawTable:
-    """One JSON object a line; a line that is none becomes a row with a problem.
+    """One JSON object a line; a line that is none becomes a row with a problem. A key that any object has is a column.
 
     Raises:
         InputError: not UTF-8, or without any object.
     """
     text = _read_utf8(path)
     rows = [_json_row(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    first = next((row for row in rows if row.problem is None), None)
-    if first is None:
+    if all(row.problem for row in rows):
         raise InputError("the file holds no JSON object", file=str(path), mend="write one JSON object per line.")
-    return RawTable(tuple(first.values), iter(rows))
+    columns = dict.fromkeys(name for row in rows for name in row.values)
+    return RawTable(tuple(columns), iter(rows))
 
 
 def _read_delimited(path: UPath, delimiter: str) -> RawTable:
-    return read_delimited(StringIO(_read_utf8(path), newline=""), delimiter, path)
+    table = read_delimited(StringIO(_read_utf8(path), newline=""), delimiter, path)
+    return RawTable(table.columns, (row for row in table.rows if not _is_blank(row)))
+
+
+def _is_blank(row: RawRow) -> bool:
+    """Spreadsheets end their files with rows of delimiters; in batches, where rows keep their places, they count."""
+    return row.problem is None and not any(cell.strip() for cell in row.values.values())
 
 
 def _json_row(number: int, line: str) -> RawRow:
