@@ -105,11 +105,7 @@ class Decider:
         settled = None if held else self._settled(production, rivals, dev, test[production.id])
         if settled is not None:
             return await self._show_settled(settled, production, rivals, dev, references)
-        winner = min(
-            rivals,
-            key=lambda record: (self._test_rows_in(record) > 0, -dev[record.id].record.score, record.version),
-            default=None,
-        )
+        winner = self._winner(production, rivals, dev)
         seen = await self._on_test(references)
         compared = Effort()
         if winner is None:
@@ -172,6 +168,16 @@ class Decider:
     async def _on_test(self, records: Sequence[PromptVersionRecord]) -> tuple[Evaluation, ...]:
         return tuple([await self._engine.evaluate(record.prompt, Split.TEST) for record in records])
 
+    def _winner(
+        self, production: PromptVersionRecord, rivals: list[PromptVersionRecord], dev: dict[str, Evaluation]
+    ) -> PromptVersionRecord | None:
+        """The best on dev; where that shows test rows, the best of those that show none and might pass, if any."""
+        ranked = sorted(rivals, key=lambda record: (-dev[record.id].record.score, record.version))
+        if not ranked or not self._test_rows_in(ranked[0]):
+            return next(iter(ranked), None)
+        hopeful = (one for one in ranked if not self._hopeless(dev[one.id], dev[production.id]))
+        return next((one for one in hopeful if not self._test_rows_in(one)), ranked[0])
+
     def _test_rows_in(self, record: PromptVersionRecord) -> int:
         return self._engine.rows_demonstrated(record.prompt, Split.TEST)
 
@@ -183,10 +189,10 @@ class Decider:
     def _keep_shown(
         self, production: PromptVersionRecord, winner: PromptVersionRecord, shown: int
     ) -> GateDecisionRecord:
-        """What shows test rows cannot be tested on them, nor can any other candidate: one that does not goes first."""
+        """What has been shown test rows cannot be tested on them: that would be another question than the gate's."""
         reason = (
-            f"The candidate's demonstrations show {shown} of the rows it would be tested on, so it was not put to the "
-            "gate. Optimize again on this dataset version, or take these demonstrations out."
+            f"The demonstrations of the best candidate show {shown} of the rows it would be tested on, so it was not "
+            "put to the gate. Optimize again on this dataset version, or take these demonstrations out."
         )
         kept = replace(
             self._undecided(production, winner, "keep", reason),

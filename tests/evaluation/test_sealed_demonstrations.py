@@ -7,7 +7,6 @@ from servers.openai_server import OpenAIServer
 
 from domain.dataset import Row, Split
 from domain.prompt import Demonstration, PromptVersion
-from resources.database.repositories import gate_decisions
 
 ROWS = rows_of(40)
 
@@ -30,6 +29,20 @@ def test_it_is_kept_out_with_the_reason_and_spends_no_look(desk: Desk, server: O
     assert list(contest.test) == [production.id]
     again = desk.contest(task, ROWS, production, showing(production, sealed))
     assert again.decision == contest.decision
-    assert desk.contest(task, ROWS, production, showing(production, fair)).decision.verdict == "promote"
-    with desk.database.session(read_only=True) as session:
-        assert gate_decisions.looks(session, task.name) == 1
+    others = [showing(production, sealed), showing(production, fair)]
+    passed = desk.contest(task, ROWS, production, *others).decision
+    assert (passed.verdict, passed.candidate_id, passed.look) == ("promote", others[1].id, 1)
+
+
+def test_a_hopeless_candidate_does_not_hide_the_reason(desk: Desk, server: OpenAIServer) -> None:
+    worse = {"system_prompt": "Guess."}
+    server.behaviour = lambda body: LABELS["Guess." in str(body["messages"])]
+    task = task_of([{"kind": "choice_label"}])
+    production = task.prompt.version()
+    sealed = next(row for row in ROWS if row.split is Split.TEST)
+    rivals = [production.with_steps((production.steps[0].model_copy(update=worse),)), showing(production, sealed)]
+
+    contest = desk.contest(task, ROWS, production, *rivals)
+
+    assert contest.decision.candidate_id == rivals[1].id
+    assert "show 1 of the rows it would be tested on" in contest.decision.reason
