@@ -107,16 +107,13 @@ class Desk:
 
         return asyncio.run(run())
 
-    def contest(
-        self, task: Task, rows: Sequence[Row], production: PromptVersion, *candidates: PromptVersion
-    ) -> Contest:
+    def contest(self, task: Task, rows: Sequence[Row], production: PromptVersion, candidate: PromptVersion) -> Contest:
         async def run() -> Contest:
             async with open_client(self.core()) as llm:
                 dataset = self.dataset(rows)
                 engine = self.engine(task, dataset, llm)
                 decider = Decider(task, dataset, engine, self.database, lambda: NOW)
-                records = [self.register(task, prompt) for prompt in (production, *candidates)]
-                return await decider.run(records[0], records[1:])
+                return await decider.run(self.register(task, production), [self.register(task, candidate)])
 
         return asyncio.run(run())
 
