@@ -297,7 +297,10 @@ class StateStore(Protocol):
         ...
 
     async def renew(self, owner: str, now: float) -> None:
-        """Heartbeat: keeps the owner's intents and leads its own; books those of owners silent for `lease_s`."""
+        """Heartbeat: keeps the owner's intents and leads its own; books those of owners silent for `lease_s`.
+
+        A lead the owner was not told of, or could not end because the store was away, is not kept: it runs out.
+        """
         ...
 
     async def close(self, owner: str, now: float) -> None:
