@@ -272,6 +272,13 @@ class StateStore(Protocol):
         """
         ...
 
+    async def reclaim(self) -> None:
+        """Open anew what this process has under way and the store lost; asks no cap. Until then it settles none of it.
+
+        For after a store that lost its memory was opened again and its totals rebuilt; else nothing happens.
+        """
+        ...
+
     def cache_peek(self, key: str, now: float) -> bytes | None:
         """The answer, if this process has it at hand: a hit like any other, without a step at the store."""
         ...

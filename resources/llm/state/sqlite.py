@@ -117,6 +117,9 @@ class SqliteStateStore:
 
         await self._file.write(step)
 
+    async def reclaim(self) -> None:
+        return None  # a file that was lost is never opened again by the same process
+
     def cache_peek(self, key: str, now: float) -> bytes | None:  # noqa: ARG002 - the Protocol's signature
         return None  # what this process remembers, another may have cleared
 
