@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -88,6 +88,7 @@ class _FileReading:
         self._contract = task.prompt.steps[-1].output
         self._pattern = re.compile(task.dataset.answer_pattern) if task.dataset.answer_pattern else None
         self._annotated = annotation_columns(task.evaluators)
+        self._used_columns = {name for names in self._wanted().values() for name in names}
         self._seen_ids: dict[str, int] = {}
         self._seen_inputs: dict[str, tuple[int, Any]] = {}
 
@@ -112,6 +113,9 @@ class _FileReading:
     def _row(self, raw: RawRow) -> Row:
         if raw.problem:
             raise InputError(raw.problem, mend="correct the line; quote cells that hold the delimiter.")
+        for name, why in raw.unreadable.items():
+            if name in self._used_columns:
+                raise InputError(why, field=name, mend="write it as text, or drop the row.")
         spec = self._task.dataset
         inputs = {name: _text(raw.values.get(name), name) for name in spec.inputs}
         if not any(inputs.values()):
@@ -153,16 +157,18 @@ class _FileReading:
         self._seen_ids[row.row_id] = number
         self._seen_inputs[key] = (number, row.output)
 
-    def _check_columns(self, columns: tuple[str, ...]) -> None:
+    def _wanted(self) -> dict[str, Iterable[str]]:
+        """Columns by the setting that names them."""
         spec = self._task.dataset
-        outputs = spec.output if isinstance(spec.output, tuple) else (spec.output,)
-        wanted = {
+        return {
             "dataset.inputs": spec.inputs,
-            "dataset.output": outputs,
+            "dataset.output": spec.output if isinstance(spec.output, tuple) else (spec.output,),
             "dataset.id": (spec.id,) if spec.id else (),
             "evaluators.judge.calibration": self._annotated,
         }
-        for field_name, names in wanted.items():
+
+    def _check_columns(self, columns: tuple[str, ...]) -> None:
+        for field_name, names in self._wanted().items():
             for name in names:
                 if name not in columns:
                     raise InputError(

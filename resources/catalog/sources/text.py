@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterator
 from io import StringIO
-from typing import Any
 
 from upath import UPath
 
 from domain.dataset import MAX_CELL_CHARACTERS
 from domain.errors import InputError
+from resources.catalog.sources.delimited import read_delimited
 from resources.catalog.sources.reading import RawRow, RawTable
 from resources.storage.reading import open_to_read
-
-CSV_FIELD_LIMIT = 1 << 30
 
 
 def read_csv(path: UPath) -> RawTable:
     """A comma-separated file with a header.
 
     Raises:
-        InputError: not UTF-8, or without a header.
+        InputError: not UTF-8, or as `read_delimited`.
     """
     return _read_delimited(path, ",")
 
@@ -31,7 +27,7 @@ def read_tsv(path: UPath) -> RawTable:
     """A tab-separated file with a header.
 
     Raises:
-        InputError: not UTF-8, or without a header.
+        InputError: not UTF-8, or as `read_delimited`.
     """
     return _read_delimited(path, "\t")
 
@@ -51,30 +47,7 @@ def read_jsonl(path: UPath) -> RawTable:
 
 
 def _read_delimited(path: UPath, delimiter: str) -> RawTable:
-    text = _read_utf8(path)
-    # The default limit of 128 KiB turns one huge cell into an unreadable file; huge cells are quarantined by row.
-    csv.field_size_limit(CSV_FIELD_LIMIT)
-    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter)
-    header = next(reader, None)
-    if not header or not any(name.strip() for name in header):
-        raise InputError("the file has no header line", file=str(path), row=1, mend="name the columns in line 1.")
-    columns = tuple(name.strip() for name in header)
-    repeated = {name for name in columns if columns.count(name) > 1}
-    if repeated:
-        problem = f"the header names {', '.join(sorted(repeated))!r} twice"
-        raise InputError(problem, file=str(path), row=1, mend="give every column a name of its own.")
-    return RawTable(columns, _delimited_rows(reader, columns))
-
-
-def _delimited_rows(reader: Any, columns: tuple[str, ...]) -> Iterator[RawRow]:
-    number = reader.line_num + 1
-    for cells in reader:
-        if cells:
-            problem = None
-            if len(cells) != len(columns):
-                problem = f"the row has {len(cells)} cells, the header {len(columns)}"
-            yield RawRow(number, dict(zip(columns, cells, strict=False)), problem)
-        number = reader.line_num + 1
+    return read_delimited(StringIO(_read_utf8(path), newline=""), delimiter, path)
 
 
 def _json_row(number: int, line: str) -> RawRow:
