@@ -77,12 +77,12 @@ async def assemble(
 
     restoration = Restoration()
 
+    async def restore() -> None:
+        await restore_spend(store, database, config.caps_nano_usd)
+        await store.reclaim()
+
     async def open_store() -> None:
-        await open_restored(
-            restoration,
-            lambda: store.open(config, owner, timing.clock()),
-            lambda: restore_spend(store, database, config.caps_nano_usd),
-        )
+        await open_restored(restoration, lambda: store.open(config, owner, timing.clock()), restore)
 
     try:
         await open_store()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, tzinfo
 
-from domain.errors import FaultClass, ProviderError, UnansweredError
+from domain.errors import ConfigurationError, FaultClass, InputError, ProviderError, UnansweredError
 from resources.llm.admission import Admission, Draft
 from resources.llm.call import Call, Timing
 from resources.llm.endpoints import Endpoint, Endpoints
@@ -50,7 +50,8 @@ class AttemptLayer:
         Raises:
             ProviderError: it failed.
             UnansweredError: it was not let through, or the time is over.
-            ConfigurationError: no such provider, no price under a cap, or a request no limit could let through.
+            ConfigurationError: no such provider, settings that it cannot work with, no price under a cap, or a request
+                no limit could let through.
             InputError: the model does not name a provider.
             StateUnavailableError: the guards cannot be asked.
         """
@@ -67,6 +68,10 @@ class AttemptLayer:
             outcome = answered(facts, quote.price, answer, self._timing.monotonic() - sent_at)
         except UnansweredError:
             outcome = never_sent("deadline")
+            raise
+        except (ConfigurationError, InputError):
+            # A provider raises these before a byte leaves, or not at all.
+            outcome = never_sent(FaultClass.INVALID_REQUEST.value)
             raise
         except ProviderError as error:
             error.name_endpoint(request.model.partition("/")[0])

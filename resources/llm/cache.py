@@ -7,30 +7,36 @@ import logging
 
 from domain.errors import StateUnavailableError, UnansweredError
 from resources.llm.background import Background
-from resources.llm.cache_entry import CachedAnswer, cache_applies, cache_key, decode, encode, storable
+from resources.llm.cache_entry import (
+    CachedAnswer,
+    answer_of,
+    cache_applies,
+    cache_key,
+    decode,
+    encode,
+    storable,
+)
 from resources.llm.call import Call, Layer, Timing
 from resources.llm.endpoints import Endpoints
 from resources.llm.settings import CacheSettings
-from resources.llm.state.protocol import CacheFollow, CacheHit, CacheLead, CacheLookup, StateStore
+from resources.llm.state.protocol import CacheHit, CacheLead, CacheLookup, StateStore
 from resources.llm.types import Completion, Request
 
 _log = logging.getLogger(__name__)
 
 
 class _Flight:
-    """A call that others of this process wait for.
+    """A call of this process that leads: those that ask the same meanwhile wait for it.
 
     Attributes:
-        value: its answer, where that is stored nowhere.
-        waiting: how many wait; who leads counts, where it has to pass its answer on.
+        answer: what it brought, where that is stored nowhere.
     """
 
-    __slots__ = ("ended", "value", "waiting")
+    __slots__ = ("answer", "ended")
 
     def __init__(self) -> None:
         self.ended = asyncio.Event()
-        self.value: bytes | None = None
-        self.waiting = 0
+        self.answer: CachedAnswer | None = None
 
 
 class CacheLayer:
@@ -73,6 +79,11 @@ class CacheLayer:
         if value is not None and (answer := decode(value)) is not None:
             return _hit(answer, call, self._timing.monotonic())
         while True:
+            if (flight := self._flights.get(key)) is not None:
+                answer = await self._join(flight, call)
+                if answer is not None and (answer.model == request.model or call.context.allow_fallback):
+                    return _hit(answer, call, self._timing.monotonic())
+                continue
             lookup = await self._lookup(key)
             if lookup is None:
                 return await self._inner.complete(request, call)
@@ -85,9 +96,8 @@ class CacheLayer:
                 )
             if isinstance(lookup, CacheLead):
                 return await self._lead(key, request, call)
-            value = await self._follow(key, lookup, call)
-            if value is not None and (answer := decode(value)) is not None:
-                return _hit(answer, call, self._timing.monotonic())
+            if key not in self._flights:  # another process leads, which wakes nobody here
+                await self._timing.sleep(min(lookup.seconds, self._remaining(call)))
 
     async def _lookup(self, key: str) -> CacheLookup | None:
         """None while the store is away: nobody leads then, and each call asks for itself."""
@@ -110,60 +120,59 @@ class CacheLayer:
         return lookup
 
     async def _lead(self, key: str, request: Request, call: Call) -> Completion:
-        stored, value = False, None
-        if call.context.cache == "read":
-            self._flights.setdefault(key, _Flight()).waiting += 1  # who follows finds the answer here, or nowhere
+        flight = self._flights[key] = _Flight()
+        stored, answer = False, None
         try:
             completion = await self._inner.complete(request, call)
-            if storable(request, completion):
-                value = answer = encode(completion)
-                if call.context.cache == "on":
-                    stored = await self._background.finish(lambda: self._fill(key, answer))
+            answer = answer_of(completion)
+            if call.context.cache == "on" and storable(request, completion):
+                stored = await self._background.finish(lambda: self._fill(key, encode(completion), flight))
         finally:
             if not stored:
-                await self._background.finish(lambda: self._abandon(key, value))
+                await self._background.finish(lambda: self._abandon(key, flight, answer))
         return completion
 
-    async def _follow(self, key: str, lookup: CacheFollow, call: Call) -> bytes | None:
-        """Wait for a leader of this process to end, or for the time the store asks to; an answer that is not stored."""
-        remaining = call.deadline - self._timing.monotonic()
-        if remaining <= 0:
-            raise UnansweredError("The deadline passed while another call was fetching the answer.", reason="deadline")
-        flight = self._flights.setdefault(key, _Flight())
-        flight.waiting += 1
-        sleeper = asyncio.ensure_future(self._timing.sleep(min(lookup.seconds, remaining)))
+    async def _join(self, flight: _Flight, call: Call) -> CachedAnswer | None:
+        """Wait for a leader of this process to end; its answer, where that is not stored."""
+        sleeper = asyncio.ensure_future(self._timing.sleep(self._remaining(call)))
         waker = asyncio.ensure_future(flight.ended.wait())
         try:
             await asyncio.wait((sleeper, waker), return_when=asyncio.FIRST_COMPLETED)
         finally:
             sleeper.cancel()
             waker.cancel()
-            flight.waiting -= 1
-            if not flight.waiting and not flight.ended.is_set():
-                self._flights.pop(key, None)  # the leader is another process, which wakes nobody here
-        return flight.value
+        return flight.answer
 
-    async def _fill(self, key: str, value: bytes) -> bool:
+    def _remaining(self, call: Call) -> float:
+        """Seconds that are left to wait for another call's answer."""
+        remaining = call.deadline - self._timing.monotonic()
+        if remaining <= 0:
+            raise UnansweredError("The deadline passed while another call was fetching the answer.", reason="deadline")
+        return remaining
+
+    async def _fill(self, key: str, value: bytes, flight: _Flight) -> bool:
         try:
             await self._store.cache_fill(key, value, self._settings.ttl_s, self._timing.clock())
         except StateUnavailableError as error:
             # The answer is in hand and paid for; only its copy is lost.
             _log.warning("an answer was not cached: %s", error)
             return False
-        self._wake(key)
+        self._end(key, flight)
         return True
 
-    async def _abandon(self, key: str, value: bytes | None = None) -> None:
+    async def _abandon(self, key: str, flight: _Flight | None = None, answer: CachedAnswer | None = None) -> None:
         try:
             await self._store.cache_abandon(key, self._owner)
         except StateUnavailableError as error:
             _log.warning("the lead of a cached request passes on only when its lease ends: %s", error)
-        self._wake(key, value)
+        if flight is not None:
+            self._end(key, flight, answer)
 
-    def _wake(self, key: str, value: bytes | None = None) -> None:
-        if (flight := self._flights.pop(key, None)) is not None:
-            flight.value = value
-            flight.ended.set()
+    def _end(self, key: str, flight: _Flight, answer: CachedAnswer | None = None) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+        flight.answer = answer
+        flight.ended.set()
 
 
 def _hit(answer: CachedAnswer, call: Call, now: float) -> Completion:
@@ -180,4 +189,5 @@ def _hit(answer: CachedAnswer, call: Call, now: float) -> Completion:
         origin_call_id=answer.call_id,
         origin_cost_nano_usd=answer.cost_nano_usd,
         origin_latency_s=answer.latency_s,
+        finish_reason=answer.finish_reason,
     )

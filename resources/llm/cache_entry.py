@@ -11,13 +11,13 @@ import orjson
 
 from domain.errors import InputError
 from domain.pricing import Usage
-from resources.llm.types import Completion, Request
+from resources.llm.types import Completion, FinishReason, Request
 
 _FORMAT = 3
 
 
 class CachedAnswer(NamedTuple):
-    """An answer with what it cost and how long it took when it was made."""
+    """An answer with what it cost and how long it took when it was made. Only whole ones (`stop`) are stored."""
 
     text: str
     usage: Usage
@@ -25,6 +25,7 @@ class CachedAnswer(NamedTuple):
     call_id: str
     cost_nano_usd: int
     latency_s: float
+    finish_reason: FinishReason = "stop"
 
 
 def cache_applies(request: Request) -> bool:
@@ -93,6 +94,19 @@ def storable(request: Request, completion: Completion) -> bool:
     """Only a whole answer of the very model that was asked is worth keeping."""
     whole = completion.status == "ok" and completion.finish_reason == "stop" and completion.model == request.model
     return whole and _is_unicode(completion.text)
+
+
+def answer_of(completion: Completion) -> CachedAnswer:
+    """What `completion` is to others who asked the same at the same time, whether it may be stored or not."""
+    return CachedAnswer(
+        completion.text,
+        completion.usage,
+        completion.model,
+        completion.call_id,
+        completion.origin_cost_nano_usd,
+        completion.origin_latency_s,
+        completion.finish_reason,
+    )
 
 
 def encode(completion: Completion) -> bytes:

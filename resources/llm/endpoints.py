@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from domain.errors import ConfigurationError, InputError, ProviderError
 from resources.llm.batch_api import BatchApi, HasBatchApi, no_batch_api
+from resources.llm.endpoint_address import address_of
 from resources.llm.endpoint_names import kinds_of, known_names
 from resources.llm.providers import create_provider
 from resources.llm.settings import EndpointSettings
@@ -64,13 +65,11 @@ class Endpoints:
         raise no_batch_api(model)
 
     def address(self, model: str) -> str:
-        """Where `model` is reached, as far as the settings say: part of a cached answer's identity."""
+        """Where `model` is reached and how it is set to answer: part of a cached answer's identity."""
         name = model.partition("/")[0]
         address = self._addresses.get(name)
         if address is None:
-            settings = self._settings.get(name) or EndpointSettings()
-            parts = (settings.base_url, settings.project, settings.location)
-            address = self._addresses[name] = "|".join(part or "" for part in parts)
+            address = self._addresses[name] = address_of(name, self._settings.get(name) or EndpointSettings())
         return address
 
     async def check(self) -> None:

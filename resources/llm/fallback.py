@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-from domain.errors import FaultClass, ProviderError, UnansweredError
+from domain.errors import ConfigurationError, FaultClass, InputError, ProviderError, UnansweredError
 from domain.pricing import Usage
 from resources.llm.call import Call, Layer, Timing
 from resources.llm.types import Completion, FallbackReason, Request
+
+_log = logging.getLogger(__name__)
 
 
 class ModelsLayer:
@@ -21,10 +24,12 @@ class ModelsLayer:
         self._timing = timing
 
     async def complete(self, request: Request, call: Call) -> Completion:
-        """The first model's answer.
+        """The answer of the first model that gives one. What is wrong with a stand-in is not the caller's error.
 
         Raises:
-            ProviderError: the caller's own error (bad request, bad key, refused content); no other model is asked.
+            ProviderError: the asked model's own (bad request, bad key, refused content); no other model is asked.
+            ConfigurationError: the asked model cannot be used as things are set.
+            InputError: its name or the request is not usable.
             UnansweredError: no model answered; `reason` is the asked model's.
             StateUnavailableError: the guards cannot be asked.
         """
@@ -36,9 +41,13 @@ class ModelsLayer:
             except UnansweredError as error:
                 first = first or error
             except ProviderError as error:
-                if not error.rule.retryable:
+                if first is None and not error.rule.retryable:
                     raise
                 first = first or self._unanswered(error, call)
+            except (ConfigurationError, InputError) as error:
+                if first is None:
+                    raise
+                _log.warning("%s cannot stand in for %s: %s", model, request.model, error)
         raise cast(UnansweredError, first)
 
     def _unanswered(self, error: ProviderError, call: Call) -> UnansweredError:

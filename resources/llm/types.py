@@ -144,6 +144,8 @@ class Provider(Protocol):
 
         Raises:
             ProviderError: with the fault's class; `never_sent` where no byte left.
+            ConfigurationError, InputError: settings or request are not usable. Only before a byte has left: the attempt
+                is taken as free.
         """
         ...
 

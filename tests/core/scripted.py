@@ -25,6 +25,7 @@ class VirtualTime:
         self.slept: list[float] = []
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._numbers = itertools.count()
+        self._stirred = False
         self._driver: asyncio.Task[None] | None = None
         self.busy: list[Callable[[], bool]] = []
 
@@ -33,6 +34,7 @@ class VirtualTime:
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        self._stirred = True
         waking = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self.now + seconds, next(self._numbers), waking))
         if self._driver is None or self._driver.done():
@@ -53,10 +55,13 @@ class VirtualTime:
     async def _let_others_go_on(self) -> None:
         """Until nobody can go on without time passing; answers of a server that are under way count as going on.
 
-        An answer arrives in real time, so quiet turns are counted anew from it: who got it still has to act on it.
+        An answer arrives in real time, so quiet turns are counted anew from it: who got it still has to act on it. So
+        they are from the latest falling asleep, or it would be woken by turns that passed before.
         """
         quiet = 0
         while quiet < QUIET_TURNS:
+            if self._stirred:
+                quiet, self._stirred = 0, False
             if any(is_busy() for is_busy in self.busy):
                 quiet = 0
                 await asyncio.sleep(0.001)

@@ -9,6 +9,7 @@ from core.scripted import Reply, ScriptedProvider, VirtualTime
 
 from domain.errors import FaultClass, InputError, ProviderError, StateUnavailableError, UnansweredError
 from resources.llm import CallContext
+from resources.llm.types import FinishReason
 
 SAME = ask(temperature=0.0)
 
@@ -137,6 +138,35 @@ async def test_unwhole_answers_are_not_kept(bench: OpenBench, provider: Scripted
     first = await b.llm.complete(SAME)
     assert (first.status, first.finish_reason) == ("ok", finish_reason)
     assert not (await b.llm.complete(SAME)).cached
+
+
+@pytest.mark.parametrize("finish_reason", ["length", "refusal"])
+@pytest.mark.parametrize("state_url", ["memory", "sqlite"], indirect=True)
+async def test_identical_calls_at_once_share_an_answer_that_is_not_kept(
+    bench: OpenBench, provider: ScriptedProvider, state_url: str, finish_reason: FinishReason
+) -> None:
+    b = await bench(state=state_url)
+    provider.otherwise = lambda _request: Reply("half an", finish_reason=finish_reason, takes_s=0.2)
+    context = charged_to("org", deadline_s=2.0)
+    done = await asyncio.gather(*(b.llm.complete(SAME, context) for _ in range(30)))
+    assert len(provider.sent) == 1
+    assert {(answer.status, answer.text, answer.finish_reason) for answer in done} == {("ok", "half an", finish_reason)}
+    paid = next(answer for answer in done if not answer.cached)
+    assert {answer.origin_call_id for answer in done if answer is not paid} == {paid.call_id}
+    assert sum(answer.cost_nano_usd for answer in done) == provider.billed_nano_usd == paid.cost_nano_usd
+    assert not (await b.llm.complete(SAME, context)).cached
+
+
+async def test_a_stand_ins_answer_is_shared_only_with_calls_that_may_fall_back(
+    bench: OpenBench, provider: ScriptedProvider
+) -> None:
+    b = await bench(fallback={"models": {SAME.model: ["scripted/other"]}}, retry={"max_attempts": 1})
+    provider.replies.append(Reply(fault=FaultClass.SERVER, takes_s=0.2))
+    provider.otherwise = lambda request: Reply(f"from {request.model}", takes_s=0.2)
+    contexts = [charged_to("org", allow_fallback=number < 5) for number in range(10)]
+    done = await asyncio.gather(*(b.llm.complete(SAME, context) for context in contexts))
+    assert [answer.model for answer in done] == ["scripted/other"] * 5 + [SAME.model] * 5
+    assert [request.model for request in provider.sent] == [SAME.model, "scripted/other", SAME.model]
 
 
 async def test_identical_calls_at_once_make_one_attempt_and_the_leader_pays(

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from core.asking import ask, charged_to
+from core.conftest import rows
 from servers.billing import Tariff
 from servers.openai_server import OpenAIServer
 
 from domain.errors import ConfigurationError
+from resources.database.tables.ledger import AttemptRow
 from resources.llm import CoreSettings, open_client
 
 TARIFF = {"tiny": Tariff("0.15", "0.60")}
@@ -48,6 +50,27 @@ async def test_the_charge_is_the_invoice(kind: str, model: str, ledger_url: str)
             answers = [await llm.complete(ask(n, model=model), charged_to("day")) for n in ("a", "b c", "d e f")]
     charged = sum(answer.cost_nano_usd for answer in answers)
     assert charged == sum(line.nano_usd for line in server.invoice) > 0
+
+
+async def test_a_setting_that_is_wrong_costs_nothing(ledger_url: str) -> None:
+    model = "vertex/tiny"
+    values = {
+        "state": "memory",
+        "ledger": ledger_url,
+        "endpoints": {"vertex": {"base_url": "http://127.0.0.1:9", "location": "europe-west4"}},
+        "prices": {model: PRICE},
+        "budgets": {"day": "1"},
+    }
+    async with open_client(CoreSettings.parse(values)) as llm:
+        with pytest.raises(ConfigurationError, match="no project is known"):
+            await llm.complete(ask(model=model), charged_to("day"))
+        await llm.flush()
+        (scope,) = await llm.budgets()
+        health = await llm.health()
+    assert (scope.settled_nano_usd, scope.ambiguous_nano_usd, scope.reserved_nano_usd) == (0, 0, 0)
+    assert health.overall == "healthy"
+    (attempt,) = rows(ledger_url, AttemptRow)
+    assert (attempt.outcome, attempt.charge, attempt.cost_nano_usd) == ("invalid_request", "free", 0)
 
 
 async def test_a_model_in_this_process_is_free_once_its_price_says_so(ledger_url: str, tmp_path: Path) -> None:

@@ -77,6 +77,33 @@ async def test_the_callers_error_reaches_the_caller(
     assert len(provider.sent) == 1
 
 
+@pytest.mark.parametrize("fault", [FaultClass.INVALID_REQUEST, FaultClass.AUTHENTICATION, FaultClass.REFUSED])
+async def test_a_stand_ins_own_error_is_not_the_callers(
+    bench: OpenBench, provider: ScriptedProvider, fault: FaultClass
+) -> None:
+    chain = {MODEL: [OTHER, "backup/third"]}
+    b = await bench(fallback={**FALLBACK, "models": chain}, retry={"max_attempts": 1})
+    faults = {MODEL: FaultClass.SERVER, OTHER: fault}
+    provider.otherwise = lambda request: Reply("from the third", fault=faults.get(request.model))
+    done = await b.llm.complete(ask(), charged_to("org", prompt_family="greeting"))
+    assert (done.status, done.text, done.model) == ("ok", "from the third", "backup/third")
+    faults["backup/third"] = fault
+    done = await b.llm.complete(ask(), charged_to("org", prompt_family="greeting"))
+    assert (done.status, done.reason, done.text) == ("fallback", "provider_error", "We are busy.")
+
+
+async def test_a_stand_in_that_is_not_configured_is_passed_over_and_named(
+    bench: OpenBench, provider: ScriptedProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    chain = {MODEL: ["scripted/unpriced", OTHER]}
+    b = await bench(fallback={**FALLBACK, "models": chain}, budgets={"day": "1"})
+    provider.otherwise = _down(MODEL)  # pyright: ignore
+    done = await b.llm.complete(ask(), charged_to("day"))
+    assert (done.status, done.model) == ("ok", OTHER)
+    assert "scripted/unpriced cannot stand in" in caplog.text
+    assert "no known price" in caplog.text
+
+
 async def test_a_fallback_is_neither_cached_nor_a_success_for_the_breaker(
     bench: OpenBench, provider: ScriptedProvider
 ) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from core.asking import ask, charged_to
 from core.conftest import OpenBench
-from core.scripted import ScriptedProvider
+from core.scripted import Reply, ScriptedProvider
 from servers.valkey import ValkeyServer
 
 from domain.errors import DatabaseUnavailableError, StateUnavailableError
@@ -43,6 +43,42 @@ async def test_an_emptied_server_gets_its_spend_back_before_anything_is_admitted
     await b.llm._core.heartbeat.beat()
     assert await caller == "ok"
     assert (await b.scope(DAY)).settled_nano_usd == spent // 5 * 6
+
+
+@pytest.mark.parametrize("answered", ["while it is away", "after it is back"])
+@pytest.mark.parametrize("first_back", ["itself", "another process"])
+async def test_what_was_under_way_when_the_server_forgot_is_booked_like_any_other(
+    bench: OpenBench, provider: ScriptedProvider, forgetful_server: ValkeyServer, answered: str, first_back: str
+) -> None:
+    settings = {"state": forgetful_server.url(), "budgets": {"day": Decimal("0.001")}}
+    b, other = await bench(**settings), await bench(**settings)
+    await b.llm.complete(ask(), charged_to("day"))
+    await b.llm.flush()
+    cost = (await b.scope(DAY)).settled_nano_usd
+    provider.reached.clear()
+    answer_comes = asyncio.Event()
+    provider.time.busy.append(lambda: not answer_comes.is_set())
+    provider.replies.append(Reply(takes_s=1.0))
+    call = asyncio.create_task(b.llm.complete(ask(), charged_to("day")))
+    await provider.reached.wait()
+    forgetful_server.command("FLUSHALL")
+
+    async def come_back() -> None:
+        for client in (b, other) if first_back == "itself" else (other, b):
+            await client.llm._core.heartbeat.beat()
+
+    if answered == "after it is back":
+        await come_back()
+        held = await b.scope(DAY)
+        assert (held.settled_nano_usd, held.reserved_nano_usd) == (cost, 50 * 100 + 10 * 400)
+    answer_comes.set()
+    assert (await call).status == "ok"
+    if answered == "while it is away":
+        await come_back()
+    state = await b.scope(DAY)
+    assert (state.settled_nano_usd, state.ambiguous_nano_usd, state.reserved_nano_usd) == (2 * cost, 0, 0)
+    assert [attempt.charge for attempt in await b.attempts()] == ["settled", "settled"]
+    assert sum(attempt.cost_nano_usd for attempt in await b.attempts()) == provider.billed_nano_usd
 
 
 async def test_while_the_ledger_cannot_say_what_was_spent_nothing_is_admitted(

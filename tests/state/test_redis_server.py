@@ -15,6 +15,7 @@ from servers.valkey import ValkeyServer, shared_valkey
 from domain.errors import ConfigurationError, StateUnavailableError
 from resources.llm.state import open_state_store
 from resources.llm.state.protocol import (
+    HOLD,
     Admitted,
     BreakerChange,
     CacheFollow,
@@ -156,6 +157,31 @@ async def test_a_server_that_lost_its_data_admits_nothing_until_it_is_opened_aga
     assert await other.admit(make_intent("t6", owner="b"), 1) != Admitted()
     await store.close("a", 1)
     await other.close("b", 1)
+
+
+async def test_what_a_process_has_under_way_is_held_anew_once_and_settled_after_that(forgetful_server: ValkeyServer):
+    store = await opened(forgetful_server.url("mine"))
+    ended, under_way = make_intent("ended"), make_intent("under way", 300)
+    hold = Intent("job-1", "batch:m", ("org",), 50, 0, f"{HOLD}1", "")
+    for intent in (ended, under_way, hold):
+        assert await store.admit(intent, 0) == Admitted()
+    await store.settle(settled("ended"), 0)
+    await store.reclaim()
+    forgetful_server.command("FLUSHALL")
+    await store.open(CONFIG, "a", 1)
+    with pytest.raises(StateUnavailableError, match="lost its data"):
+        await store.settle(settled("under way"), 1)
+    await store.rebuild([("org", 100, 0)], [hold])
+    for _ in range(2):
+        await store.reclaim()
+        (scope,) = await store.scopes()
+        assert (scope.settled_nano_usd, scope.ambiguous_nano_usd, scope.reserved_nano_usd) == (100, 0, 350)
+    for _ in range(2):
+        await store.settle(settled("under way"), 2)
+        (scope,) = await store.scopes()
+        assert (scope.settled_nano_usd, scope.ambiguous_nano_usd, scope.reserved_nano_usd) == (150, 0, 50)
+        assert [attempt_id for attempt_id, _ in await store.take_outbox(10)] == ["under way"]
+    await store.close("a", 2)
 
 
 async def test_state_of_another_format_is_left_alone(redis_url):

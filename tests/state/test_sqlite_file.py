@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from domain.errors import ConfigurationError, StateUnavailableError
-from resources.llm.state import open_state_store
+from resources.llm.state import open_state_store, sqlite_file
 from resources.llm.state.memory import MemoryStateStore
 from resources.llm.state.process_mark import ProcessMark, is_gone, this_process
-from resources.llm.state.protocol import Admitted, Intent, Settlement, StoreConfig
+from resources.llm.state.protocol import Admitted, CacheFollow, CacheLead, Intent, Settlement, StoreConfig
 from resources.llm.state.sqlite import SqliteStateStore
 
 CONFIG = StoreConfig({"org": 1000})
@@ -133,6 +133,29 @@ async def test_a_file_locked_for_ten_seconds_is_unavailable(tmp_path):
     assert 10 <= sum(slept) < 10.1
     other.close()
     await store.close("a", 0)
+
+
+@pytest.mark.parametrize(
+    ("ending", "arguments"), [("cache_abandon", ("given up", "a")), ("cache_fill", ("given up", b"answer", 9, 0))]
+)
+async def test_a_lead_that_could_not_be_ended_passes_on_with_its_lease(tmp_path, monkeypatch, ending, arguments):
+    monkeypatch.setattr(sqlite_file, "GIVE_UP_AFTER_S", 0.01)
+    path = tmp_path / "s.db"
+    store = SqliteStateStore(path)
+    await store.open(StoreConfig(lease_s=15), "a", 0)
+    for key in ("given up", "kept"):
+        assert await store.cache_lookup(key, "a", 0) == CacheLead()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StateUnavailableError, match="locked"):
+        await getattr(store, ending)(*arguments)
+    other.execute("COMMIT")
+    await store.renew("a", 10)
+    assert isinstance(await store.cache_lookup("given up", "b", 14.9), CacheFollow)
+    assert await store.cache_lookup("given up", "b", 15) == CacheLead()
+    assert isinstance(await store.cache_lookup("kept", "b", 24.9), CacheFollow)
+    other.close()
+    await store.close("a", 25)
 
 
 async def test_a_step_that_fails_leaves_nothing_behind(tmp_path):

@@ -64,6 +64,8 @@ async def test_a_store_that_lost_its_memory_gets_holds_back_in_one_step(store, m
     await store.rebuild([("org", 300, 20)], [hold()])
     assert await totals(store) == (300, 20, 600)
     assert isinstance(await store.admit(make_intent(100), 100.0), Wait)
+    await store.reclaim()  # nothing that this process has under way was lost
+    assert await totals(store) == (300, 20, 600)
     await store.settle(ending(cost=150), 200.0)
     assert await totals(store) == (450, 20, 0)
 

@@ -88,6 +88,9 @@ class MemoryStateStore:
             admission.hold_anew(self._tables, holds)
             self._tables.replace_totals(charges)
 
+    async def reclaim(self) -> None:
+        return None  # what a process forgets, it forgets with all that it has under way
+
     def cache_peek(self, key: str, now: float) -> bytes | None:
         with self._lock:
             return self._cache.peek(key, now)

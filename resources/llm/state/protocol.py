@@ -272,6 +272,13 @@ class StateStore(Protocol):
         """
         ...
 
+    async def reclaim(self) -> None:
+        """Open anew what this process has under way and the store lost; asks no cap. Until then it settles none of it.
+
+        For after a store that lost its memory was opened again and its totals rebuilt; else nothing happens.
+        """
+        ...
+
     def cache_peek(self, key: str, now: float) -> bytes | None:
         """The answer, if this process has it at hand: a hit like any other, without a step at the store."""
         ...
@@ -297,7 +304,10 @@ class StateStore(Protocol):
         ...
 
     async def renew(self, owner: str, now: float) -> None:
-        """Heartbeat: keeps the owner's intents and leads its own; books those of owners silent for `lease_s`."""
+        """Heartbeat: keeps the owner's intents and leads its own; books those of owners silent for `lease_s`.
+
+        A lead the owner was not told of, or could not end because the store was away, is not kept: it runs out.
+        """
         ...
 
     async def close(self, owner: str, now: float) -> None:

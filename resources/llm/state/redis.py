@@ -21,6 +21,7 @@ from resources.llm.state import redis_steering_scripts as steering_scripts
 from resources.llm.state import rules_budget, steering
 from resources.llm.state.admission import UNLIMITED
 from resources.llm.state.protocol import (
+    Admitted,
     BreakerChange,
     CacheLead,
     CacheLookup,
@@ -45,7 +46,8 @@ from resources.llm.state.redis_encoding import (
     owner_and_record,
 )
 from resources.llm.state.redis_guard_scripts import ADMIT, SETTLE, WITHDRAW
-from resources.llm.state.redis_lane import RedisLane
+from resources.llm.state.redis_lane import RedisLane, lost_data
+from resources.llm.state.redis_own_intents import OwnIntents
 from resources.llm.state.redis_script import FORMAT, Script
 from resources.llm.state.rules_limiter import last_expired_slot
 
@@ -72,6 +74,7 @@ class RedisStateStore:
         self._owners: set[str] = set()
         self._leads: defaultdict[str, set[str]] = defaultdict(set)
         self._doubtful: set[str] = set()
+        self._own = OwnIntents()
         self._questions = itertools.count()
         self._name = uuid.uuid4().hex
 
@@ -95,6 +98,8 @@ class RedisStateStore:
                 await lane.close()
             raise
         opened_before, self._epoch = self._epoch, epoch
+        if opened_before not in (b"", epoch):
+            self._own.server_forgot()
         self._lane, self._config = lane, config
         self._policy = encode_policy(config.breaker)
         self._owners.add(owner)
@@ -124,13 +129,19 @@ class RedisStateStore:
             # The server may have admitted it and its answer got lost: nobody will settle it.
             self._doubtful.add(intent.attempt_id)
             raise
-        return read_verdict(answer, intent, self._config, now)
+        verdict = read_verdict(answer, intent, self._config, now)
+        if isinstance(verdict, Admitted):
+            self._own.admitted(intent)
+        return verdict
 
     async def settle(self, settlement: Settlement, now: float) -> SettleResult:
+        if self._own.is_lost(settlement.attempt_id):
+            raise lost_data(self._address)  # the server would take it for settled already
         answer = await self._settle(settlement, b"", now)
         if answer[0] == b"amend":
             overrun = rules_budget.amended(settlement.record, charge="overrun")
             answer = await self._settle(settlement, overrun.encode(), now)
+        self._own.settled(settlement.attempt_id)
         return read_settled(answer)
 
     async def set_cap(self, scope: str, cap_nano_usd: int | None) -> None:
@@ -168,9 +179,13 @@ class RedisStateStore:
         await self._run(steering_scripts.ACKNOWLEDGE, *(attempt_id.encode() for attempt_id in attempt_ids))
 
     async def rebuild(self, charges: list[tuple[str, int, int]], holds: Sequence[Intent] = ()) -> None:
-        opened = (each for hold in holds for each in (hold.attempt_id.encode(), encode_intent(hold, 0.0)))
         flat = (str(each).encode() for charge in charges for each in charge)
-        await self._run(steering_scripts.REBUILD, number(2 * len(holds)), *opened, *flat)
+        await self._run(steering_scripts.REBUILD, number(2 * len(holds)), *_opened_anew(holds), *flat)
+
+    async def reclaim(self) -> None:
+        if lost := self._own.lost():
+            await self._run(steering_scripts.RECLAIM, *_opened_anew(lost))
+            self._own.told_again(lost)
 
     def cache_peek(self, key: str, now: float) -> bytes | None:  # noqa: ARG002 - the Protocol's signature
         return None  # what this process remembers, another may have cleared
@@ -290,6 +305,7 @@ class RedisStateStore:
             _INHERITED.append(self._lane)
         self._lane, self._pid = None, os.getpid()
         self._owners, self._leads, self._doubtful = set(), defaultdict(set), set()
+        self._own = OwnIntents()
         self._name = uuid.uuid4().hex
 
     def _forget_lead(self, key: str) -> None:
@@ -304,3 +320,8 @@ class RedisStateStore:
                 field="state",
                 mend="Give this program a namespace of its own in the `state` URL (?namespace=…).",
             )
+
+
+def _opened_anew(intents: Sequence[Intent]) -> list[bytes]:
+    """Ids and intents. The limiter's slot is one long past: the server no longer counts their tokens."""
+    return [each for intent in intents for each in (intent.attempt_id.encode(), encode_intent(intent, 0.0))]

@@ -38,23 +38,46 @@ return {redis.call('HGETALL', key('models')), redis.call('SMEMBERS', key('asked'
 """,
 )
 
+# An intent that the server does not have is opened; who opened it anew counts its reserve.
+_OPEN_ANEW = """
+local function open_anew(id, stored)
+    if redis.call('HEXISTS', key('intents'), id) == 1 then return nil end
+    local held = parse_intent(stored)
+    redis.call('HSET', key('intents'), id, stored)
+    redis.call('SADD', key('owned:' .. held.owner), id)
+    return held
+end
+"""
+
+# ARGV: ids and intents that a process has under way and the server lost.
+RECLAIM = Script(
+    "reclaim",
+    SCOPES
+    + INTENTS
+    + _OPEN_ANEW
+    + """
+for i = 2, #ARGV, 2 do
+    local held = open_anew(ARGV[i], ARGV[i + 1])
+    if held then
+        for _, scope in ipairs(held.scopes) do reserve(scope, held.reserve) end
+    end
+end
+return {}
+""",
+)
+
 # ARGV: 2 how many of the next tell of holds, then ids and intents of holds, then scope, settled, ambiguous, repeated.
 REBUILD = Script(
     "rebuild",
     SCOPES
     + INTENTS
+    + _OPEN_ANEW
     + """
 for _, field in ipairs(redis.call('HKEYS', key('scopes'))) do
     if string.sub(field, 1, 2) ~= 'f:' then redis.call('HSET', key('scopes'), field, '0') end
 end
 local totals = 3 + tonumber(ARGV[2])
-for i = 3, totals - 1, 2 do
-    local id, held = ARGV[i], parse_intent(ARGV[i + 1])
-    if redis.call('HEXISTS', key('intents'), id) == 0 then
-        redis.call('HSET', key('intents'), id, ARGV[i + 1])
-        redis.call('SADD', key('owned:' .. held.owner), id)
-    end
-end
+for i = 3, totals - 1, 2 do open_anew(ARGV[i], ARGV[i + 1]) end
 for i = totals, #ARGV, 3 do
     add('s:', ARGV[i], ARGV[i + 1])
     add('a:', ARGV[i], ARGV[i + 2])

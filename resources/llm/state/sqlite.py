@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from resources.llm.state import admission, settling, steering
 from resources.llm.state.protocol import (
     BreakerChange,
     CacheFollow,
+    CacheLead,
     CacheLookup,
     CacheStats,
     Intent,
@@ -61,6 +63,8 @@ class SqliteStateStore:
         self._config = StoreConfig()
         self._owners: set[str] = set()
         self._followed: set[str] = set()
+        # Only these are kept alive: one whose end could not be written would otherwise never run out.
+        self._leads: defaultdict[str, set[str]] = defaultdict(set)
 
     async def open(self, config: StoreConfig, owner: str, now: float) -> None:
         def step(tables: SqliteTables) -> None:
@@ -113,6 +117,9 @@ class SqliteStateStore:
 
         await self._file.write(step)
 
+    async def reclaim(self) -> None:
+        return None  # a file that was lost is never opened again by the same process
+
     def cache_peek(self, key: str, now: float) -> bytes | None:  # noqa: ARG002 - the Protocol's signature
         return None  # what this process remembers, another may have cleared
 
@@ -129,13 +136,18 @@ class SqliteStateStore:
             if len(self._followed) >= MOST_FOLLOWED:
                 self._followed.clear()  # followers that were cancelled never take theirs out
             self._followed.add(key)
+        elif isinstance(answer, CacheLead):
+            self._leads[owner].add(key)
         return answer
 
     async def cache_fill(self, key: str, value: bytes, ttl_s: float, now: float) -> None:
+        for keys in list(self._leads.values()):  # other threads open the store for owners of theirs
+            keys.discard(key)
         most = self._config.cache_max_entries
         await self._file.write(lambda t: t.cache.fill(key, value, now + ttl_s, most))
 
     async def cache_abandon(self, key: str, owner: str) -> None:
+        self._leads[owner].discard(key)
         await self._file.write(lambda t: t.cache.abandon(key, owner))
 
     async def cache_clear(self, namespace: str | None = None) -> int:
@@ -146,11 +158,12 @@ class SqliteStateStore:
 
     async def renew(self, owner: str, now: float) -> None:
         until = now + self._config.lease_s
+        leads = sorted(self._leads[owner])
 
         def step(tables: SqliteTables) -> None:
             tables.see_owner(owner, now)
             tables.extend_probes(owner, until)
-            tables.cache.extend_leads(owner, until)
+            tables.cache.extend_leads(owner, leads, until)
             _recover(tables, self._config, now)
 
         await self._file.write(step)
@@ -164,6 +177,7 @@ class SqliteStateStore:
         if owner not in self._owners:
             return
         self._owners.discard(owner)
+        self._leads.pop(owner, None)
         try:
             await self._file.write(step)
         finally:

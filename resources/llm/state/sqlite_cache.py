@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 
 from resources.llm.state.protocol import CacheFollow, CacheHit, CacheLead, CacheLookup, CacheStats
 from resources.llm.state.tables import FOLLOW_POLL_S
@@ -89,9 +90,10 @@ class CacheRows:
         """End all leads of an owner."""
         self._connection.execute("DELETE FROM cache_leads WHERE owner = ?", (owner,))
 
-    def extend_leads(self, owner: str, until: float) -> None:
-        """Keep all leads of an owner until then."""
-        self._connection.execute("UPDATE cache_leads SET until = ? WHERE owner = ?", (until, owner))
+    def extend_leads(self, owner: str, keys: Iterable[str], until: float) -> None:
+        """Keep those leads of an owner until then."""
+        extend = "UPDATE cache_leads SET until = ? WHERE key = ? AND owner = ?"
+        self._connection.executemany(extend, [(until, key, owner) for key in keys])
 
     def clear(self, namespace: str | None) -> int:
         """Drop all entries, or those of one namespace; how many there were."""
