@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import subprocess
@@ -26,8 +27,10 @@ def sample(workshop):
     tasks = workshop.root / "catalog" / "tasks"
     datasets = workshop.root / "catalog" / "datasets"
     datasets.mkdir()
-    lines = (CHECKOUT / "catalog/datasets/support_triage.csv").read_text(encoding="utf-8").splitlines()
-    (datasets / "support_triage.csv").write_text("\n".join([lines[0], *lines[1::EVERY]]) + "\n", encoding="utf-8")
+    with (CHECKOUT / "catalog/datasets/support_triage.csv").open(encoding="utf-8", newline="") as source:
+        header, *rows = csv.reader(source, strict=True)
+    with (datasets / "support_triage.csv").open("w", encoding="utf-8", newline="") as thinned:
+        csv.writer(thinned).writerows([header, *rows[::EVERY]])
     shutil.copy(CHECKOUT / "catalog/tasks/support_triage.yaml", tasks)
     path = tasks / "support_triage.yaml"
     task = yaml.safe_load(path.read_text(encoding="utf-8"))
