@@ -165,6 +165,54 @@ async def test_a_cap_another_client_set_binds_unpriced_models_within_a_second(
         await one.llm.complete(ask(model="scripted/nameless"), charged_to("run:1"))
 
 
+async def test_a_cap_another_client_set_on_a_scope_that_was_never_charged_binds_unpriced_models(
+    bench: OpenBench, provider: ScriptedProvider, tmp_path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    one, two = await bench(state=url), await bench(state=url)
+    await two.llm.set_cap("run:1", Decimal("0.000001"))
+    for _ in range(3):
+        with pytest.raises(ConfigurationError):
+            await one.llm.complete(ask(model="scripted/nameless"), charged_to("run:1"))
+    assert not provider.sent
+
+
+@pytest.mark.parametrize("cap", ["day", "run:1"])
+async def test_a_cap_another_client_lifted_stands_no_longer(
+    bench: OpenBench, provider: ScriptedProvider, tmp_path, cap: str
+) -> None:
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    one, two = await bench(state=url, budgets={"day": 1}, require_budget=True), await bench(state=url)
+    await two.llm.set_cap("day", None)
+    await two.llm.set_cap(cap, Decimal(1))
+    assert (await one.llm.complete(ask(), charged_to("day", "run:1"))).status == "ok"
+    await two.llm.set_cap(cap, None)
+    provider.time.now += 1.0
+    with pytest.raises(ConfigurationError, match="budget"):
+        await one.llm.complete(ask(), charged_to("day", "run:1"))
+
+
+async def test_calls_that_need_a_cap_look_for_it_once_a_second(
+    bench: OpenBench, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch, state_url: str
+) -> None:
+    b = await bench(state=state_url, budgets={"day": 1}, require_budget=True)
+    looks: list[float] = []
+    ask_store = b.llm._core.store.caps
+
+    async def caps() -> dict[str, int]:
+        looks.append(provider.time.now)
+        await asyncio.sleep(0)
+        return await ask_store()
+
+    monkeypatch.setattr(b.llm._core.store, "caps", caps)
+    for _ in range(2):
+        await asyncio.gather(*(b.llm.complete(ask(), charged_to("day")) for _ in range(20)))
+    assert len(looks) == 1
+    provider.time.now += 1.0
+    await b.llm.complete(ask(), charged_to("day"))
+    assert len(looks) == 2
+
+
 async def test_a_required_budget_is_required(bench: OpenBench) -> None:
     b = await bench(require_budget=True, budgets={"day": 1})
     with pytest.raises(ConfigurationError, match="budgets"):
