@@ -17,7 +17,7 @@ from resources.llm.budget_summary import BudgetLine, looked_at, summarise
 from resources.llm.call import BATCH_PURPOSE, Call, Layer
 from resources.llm.call_checks import check_context, check_request
 from resources.llm.events import CallFinished, Subscriber
-from resources.llm.health import Health, judge, state_away
+from resources.llm.health import Health, Upkeep, judge, state_away
 from resources.llm.ledger_rows import parse_record
 from resources.llm.provider_batches import ProviderBatches
 from resources.llm.scopes import check_scope_name
@@ -83,7 +83,7 @@ class LLMClient:
         """Breakers, limiters, budgets and cache now, and the overall state."""
         core = self._core
         now = core.timing.clock()
-        waiting = core.ledger.waiting_calls
+        upkeep = Upkeep(core.ledger.waiting_calls, core.heartbeat.failed_steps, core.heartbeat.failing)
         try:
             models, scopes, cache = (
                 await core.store.models(now),
@@ -91,8 +91,8 @@ class LLMClient:
                 await core.store.cache_stats(now),
             )
         except StateUnavailableError as error:
-            return state_away(error.problem, waiting)
-        return judge(models, scopes, cache, waiting, now, core.settings.zone)
+            return state_away(error.problem, upkeep)
+        return judge(models, scopes, cache, upkeep, now, core.settings.zone)
 
     async def budgets(self) -> tuple[ScopeState, ...]:
         """All budget windows in which anything was ever reserved or booked.

@@ -10,6 +10,7 @@ import orjson
 
 from domain.errors import FaultClass, ProviderError
 from domain.pricing import Usage
+from resources.llm.providers.usage import counted_usage
 from resources.llm.types import FinishReason, ProviderAnswer, Request
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
@@ -134,20 +135,9 @@ def _usage(parsed: dict[str, Any]) -> Usage | None:
     usage = parsed.get("usage")
     if not isinstance(usage, dict):
         return None
-    input_tokens, output_tokens = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    if input_tokens is None or output_tokens is None:
-        return None
     details = usage.get("prompt_tokens_details")
-    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
-    return Usage(
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cached_input_tokens=min(cached or 0, input_tokens),
-    )
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    return counted_usage(usage.get("prompt_tokens"), usage.get("completion_tokens"), cached)
 
 
 def _well_formed(text: str) -> str:

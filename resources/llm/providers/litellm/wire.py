@@ -7,6 +7,7 @@ from typing import Any
 
 from domain.errors import FaultClass, ProviderError
 from domain.pricing import Usage
+from resources.llm.providers.usage import counted_usage
 from resources.llm.types import FinishReason, ProviderAnswer, Request
 
 # What `extra` may add. The library takes control parameters (retries, fallbacks, mock answers) by the same way.
@@ -81,13 +82,14 @@ def vendor_headers(response: Any) -> Mapping[str, str]:
 
 
 def _usage(counted: Any) -> Usage | None:
-    # For an answer without a count the library reports zeros.
-    given, spoken = getattr(counted, "prompt_tokens", None), getattr(counted, "completion_tokens", None)
-    if not isinstance(given, int) or not isinstance(spoken, int) or given <= 0 or spoken < 0:
-        return None
     details = getattr(counted, "prompt_tokens_details", None)
-    cached = getattr(details, "cached_tokens", None) or 0
-    return Usage(input_tokens=given, output_tokens=spoken, cached_input_tokens=min(max(cached, 0), given))
+    usage = counted_usage(
+        getattr(counted, "prompt_tokens", None),
+        getattr(counted, "completion_tokens", None),
+        getattr(details, "cached_tokens", None),
+    )
+    # For an answer without a count the library reports zeros.
+    return usage if usage and usage.input_tokens else None
 
 
 def _encodable(text: str) -> bool:
