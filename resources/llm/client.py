@@ -20,7 +20,7 @@ from resources.llm.events import CallFinished, Subscriber
 from resources.llm.health import Health, Upkeep, judge, state_away
 from resources.llm.ledger_rows import parse_record
 from resources.llm.provider_batches import ProviderBatches
-from resources.llm.scopes import check_scope_name
+from resources.llm.scopes import check_cap, check_scope_name
 from resources.llm.state.protocol import BreakerState, CacheStats, ScopeState
 from resources.llm.types import CallContext, Completion, Request
 
@@ -128,8 +128,10 @@ class LLMClient:
             check_scope_name(scope)
         except ValueError as error:
             raise InputError(str(error), field="scope", mend="Correct the name.") from None
-        if usd is not None and not (usd.is_finite() and usd >= 0):
-            raise InputError("A cap is a number of USD, 0 or more.", field="usd", mend="Give such a number, or None.")
+        try:
+            usd = usd if usd is None else check_cap(usd)
+        except ValueError as error:
+            raise InputError(str(error), field="usd", mend="Give such an amount, or None to lift the cap.") from None
         nano = None if usd is None else usd_to_nano(usd)
         await self._core.store.set_cap(scope, nano)
         self._core.caps.changed(scope, capped=nano is not None)

@@ -213,6 +213,21 @@ async def test_calls_that_need_a_cap_look_for_it_once_a_second(
     assert len(looks) == 2
 
 
+@pytest.mark.parametrize("usd", ["9300000000", "1e400", "-1", "NaN"])
+async def test_a_cap_that_no_store_could_hold_is_refused_and_changes_nothing(bench: OpenBench, usd: str) -> None:
+    b = await bench(budgets={"day": 1})
+    with pytest.raises(InputError, match="at most 9,000,000,000") as caught:
+        await b.llm.set_cap("day", Decimal(usd))
+    assert caught.value.field == "usd"
+    assert await b.llm._core.store.caps() == {"day": 10**9}
+
+
+async def test_the_highest_cap_holds(bench: OpenBench, tmp_path) -> None:
+    b = await bench(state=f"sqlite:///{tmp_path / 'state.db'}", budgets={"day": "9000000000"})
+    await b.llm.set_cap("org", Decimal(9_000_000_000))
+    assert (await b.llm.complete(ask(), charged_to("day", "org"))).status == "ok"
+
+
 async def test_a_required_budget_is_required(bench: OpenBench) -> None:
     b = await bench(require_budget=True, budgets={"day": 1})
     with pytest.raises(ConfigurationError, match="budgets"):
