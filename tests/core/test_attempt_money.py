@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from core.asking import ask, charged_to
@@ -11,6 +12,7 @@ from core.conftest import MODEL, OpenBench
 from core.scripted import Reply, ScriptedProvider
 
 from domain.errors import ConfigurationError, FaultClass, InputError, ProviderError, UnansweredError
+from resources.llm import Message, Request
 from resources.llm.events import AttemptFinished, Overrun, ScopeFrozen
 
 RESERVE = 50 * 100 + 10 * 400
@@ -240,6 +242,11 @@ async def test_a_required_budget_is_required(bench: OpenBench) -> None:
     [
         ({"max_output_tokens": 0}, {}, "max_output_tokens"),
         ({"max_output_tokens": -(10**9)}, {}, "max_output_tokens"),
+        ({"max_output_tokens": 2**31}, {}, "max_output_tokens"),
+        ({"max_output_tokens": 2.5}, {}, "max_output_tokens"),
+        ({"stop": "END"}, {}, "stop"),
+        ({"stop": (1,)}, {}, "stop"),
+        ({"stop": 1}, {}, "stop"),
         ({"extra": {"n": 8}}, {}, "extra"),
         ({"extra": {"max_tokens": 10**6}}, {}, "extra"),
         ({"extra": {"x": object()}, "temperature": 0.0}, {}, "extra"),
@@ -257,6 +264,28 @@ async def test_what_no_reserve_or_ledger_could_follow_is_refused(
     with pytest.raises(InputError) as caught:
         await b.llm.complete(ask(**request_fields), charged_to(*context_fields.pop("scopes", ()), **context_fields))
     assert caught.value.field == field
+    assert not provider.sent
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (),
+        ({"role": "user", "content": "hello"},),
+        (("user", "hello"),),
+        (Message("user", "hello"), "and this"),
+        (Message("tool", "hello"),),  # pyright: ignore
+        (Message(["user"], "hello"),),  # pyright: ignore
+        (Message("user", None),),  # pyright: ignore
+        "hello",
+        None,
+    ],
+)
+async def test_what_is_no_conversation_is_refused(bench: OpenBench, provider: ScriptedProvider, messages: Any) -> None:
+    b = await bench()
+    with pytest.raises(InputError) as caught:
+        await b.llm.complete(Request(MODEL, messages))
+    assert caught.value.field == "messages"
     assert not provider.sent
 
 
