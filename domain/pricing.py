@@ -13,6 +13,8 @@ from domain.frozen import frozen_value
 
 NANO_USD_PER_USD = 1_000_000_000
 TOKENS_PER_MILLION = 1_000_000
+MAX_TOKENS = 2**31 - 1
+"""The most tokens that one attempt can count: what a column of the ledger holds, and far beyond every model."""
 
 
 @frozen_value(kw_only=True)
@@ -20,7 +22,7 @@ class Usage:
     """Tokens of one attempt. `cached_input_tokens` is the part of `input_tokens` billed as cached.
 
     Raises:
-        ValueError: a count is negative.
+        ValueError: a count is negative, or above `MAX_TOKENS`.
     """
 
     input_tokens: int = 0
@@ -28,8 +30,12 @@ class Usage:
     cached_input_tokens: int = 0
 
     def __post_init__(self) -> None:
-        if self.input_tokens < 0 or self.output_tokens < 0 or self.cached_input_tokens < 0:
-            raise ValueError("a count of tokens is 0 or more")
+        if not (
+            0 <= self.input_tokens <= MAX_TOKENS
+            and 0 <= self.output_tokens <= MAX_TOKENS
+            and 0 <= self.cached_input_tokens <= MAX_TOKENS
+        ):
+            raise ValueError(f"a count of tokens is 0 to {MAX_TOKENS}")
 
 
 class ExactRates(NamedTuple):

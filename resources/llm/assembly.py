@@ -149,7 +149,7 @@ def _join(
         endpoints=endpoints,
         settler=settler,
         breakers=breakers,
-        caps=Caps(store, timing, settings.budgets),
+        caps=Caps(store, timing),
         ledger=ledger,
         watch=watch,
         heartbeat=Heartbeat(store, timing, dispatcher, settler, ledger, watch, reopen, owner=owner),

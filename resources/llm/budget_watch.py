@@ -30,7 +30,7 @@ class BudgetWatch:
         Raises:
             StateUnavailableError: the store cannot be asked.
         """
-        for state in await self._store.scopes():
+        for state in await self._store.capped_scopes():
             percent = self._threshold(state)
             if percent > self._alarmed.get(state.scope, 0):
                 self._alarmed[state.scope] = percent

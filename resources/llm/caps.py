@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
 
 from resources.llm.call import Timing
-from resources.llm.scopes import cap_name
 from resources.llm.state.protocol import StateStore
 
 _FRESH_S = 1.0
 
 
 class Caps:
-    """The scopes known to be capped, by settings or (looked up at most once a second) by anybody else."""
+    """The names of the capped scopes, as the store has them: whoever set or lifted a cap, it shows within a second.
 
-    def __init__(self, store: StateStore, timing: Timing, capped: Iterable[str]) -> None:
+    A store that lost its memory answers no question, so that it cannot pass for one without caps.
+    """
+
+    def __init__(self, store: StateStore, timing: Timing) -> None:
         self._store = store
         self._timing = timing
-        self._capped = set(capped)
+        self._capped: set[str] = set()
         self._looked_at: float | None = None
+        self._looking = asyncio.Lock()
 
     def changed(self, scope: str, *, capped: bool) -> None:
         """A cap was set or lifted by this process."""
@@ -33,11 +36,14 @@ class Caps:
         Raises:
             StateUnavailableError: the store cannot be asked.
         """
-        if not self._capped.isdisjoint(scopes):
-            return True
-        now = self._timing.monotonic()
-        if scopes and (self._looked_at is None or now - self._looked_at >= _FRESH_S):
-            states = await self._store.scopes()
-            self._capped.update(cap_name(state.scope) for state in states if state.cap_nano_usd is not None)
-            self._looked_at = now
+        if scopes and not self._is_fresh():
+            async with self._looking:
+                if not self._is_fresh():
+                    # From before the question: what is set while it is answered may be missing from the answer.
+                    asked_at = self._timing.monotonic()
+                    self._capped = set(await self._store.caps())
+                    self._looked_at = asked_at
         return not self._capped.isdisjoint(scopes)
+
+    def _is_fresh(self) -> bool:
+        return self._looked_at is not None and self._timing.monotonic() - self._looked_at < _FRESH_S

@@ -17,10 +17,10 @@ from resources.llm.budget_summary import BudgetLine, looked_at, summarise
 from resources.llm.call import BATCH_PURPOSE, Call, Layer
 from resources.llm.call_checks import check_context, check_request
 from resources.llm.events import CallFinished, Subscriber
-from resources.llm.health import Health, judge, state_away
+from resources.llm.health import Health, Upkeep, judge, state_away
 from resources.llm.ledger_rows import parse_record
 from resources.llm.provider_batches import ProviderBatches
-from resources.llm.scopes import check_scope_name
+from resources.llm.scopes import check_cap, check_scope_name
 from resources.llm.state.protocol import BreakerState, CacheStats, ScopeState
 from resources.llm.types import CallContext, Completion, Request
 
@@ -83,7 +83,7 @@ class LLMClient:
         """Breakers, limiters, budgets and cache now, and the overall state."""
         core = self._core
         now = core.timing.clock()
-        waiting = core.ledger.waiting_calls
+        upkeep = Upkeep(core.ledger.waiting_calls, core.heartbeat.failed_steps, core.heartbeat.failing)
         try:
             models, scopes, cache = (
                 await core.store.models(now),
@@ -91,8 +91,8 @@ class LLMClient:
                 await core.store.cache_stats(now),
             )
         except StateUnavailableError as error:
-            return state_away(error.problem, waiting)
-        return judge(models, scopes, cache, waiting, now, core.settings.zone)
+            return state_away(error.problem, upkeep)
+        return judge(models, scopes, cache, upkeep, now, core.settings.zone)
 
     async def budgets(self) -> tuple[ScopeState, ...]:
         """All budget windows in which anything was ever reserved or booked.
@@ -128,8 +128,10 @@ class LLMClient:
             check_scope_name(scope)
         except ValueError as error:
             raise InputError(str(error), field="scope", mend="Correct the name.") from None
-        if usd is not None and not (usd.is_finite() and usd >= 0):
-            raise InputError("A cap is a number of USD, 0 or more.", field="usd", mend="Give such a number, or None.")
+        try:
+            usd = usd if usd is None else check_cap(usd)
+        except ValueError as error:
+            raise InputError(str(error), field="usd", mend="Give such an amount, or None to lift the cap.") from None
         nano = None if usd is None else usd_to_nano(usd)
         await self._core.store.set_cap(scope, nano)
         self._core.caps.changed(scope, capped=nano is not None)

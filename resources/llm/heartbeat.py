@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Awaitable, Callable
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -43,15 +44,27 @@ class Heartbeat:
         self._reopen = reopen
         self._owner = owner
         self._must_reopen = False
+        self._failed_steps = 0
+        self._failing: dict[str, str] = {}
         self._stop = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self, lease_s: float, flush_interval_s: float) -> None:
         """Beat three times per lease, and flush at its own pace."""
         self._loops = [
-            asyncio.create_task(self._every(lease_s / 3, self.beat)),
-            asyncio.create_task(self._every(flush_interval_s, self.flush)),
+            asyncio.create_task(self._every(lease_s / 3, self.beat, "renewing the lease")),
+            asyncio.create_task(self._every(flush_interval_s, self.flush, "writing the ledger")),
         ]
+
+    @property
+    def failed_steps(self) -> int:
+        """Steps that ended in an error nobody foresaw, since the client was opened."""
+        return self._failed_steps
+
+    @property
+    def failing(self) -> tuple[str, ...]:
+        """One sentence for each loop whose last step was such a one."""
+        return tuple(f"Something goes wrong while {what} ({kind})." for what, kind in self._failing.items())
 
     async def stop(self) -> None:
         """End both loops; a step under way is finished."""
@@ -81,10 +94,24 @@ class Heartbeat:
         except StateUnavailableError as error:
             _log.warning("the budgets cannot be looked at: %s", error)
 
-    async def _every(self, seconds: float, step: Callable[[], Awaitable[None]]) -> None:
+    async def _every(self, seconds: float, step: Callable[[], Awaitable[None]], what: str) -> None:
         # Real time on purpose: an injected sleep may return at once, and these loops never end by themselves.
         while not self._stop.is_set():
             try:
                 await asyncio.wait_for(self._stop.wait(), seconds)
             except TimeoutError:
-                await step()
+                await self._survive(step, what)
+
+    async def _survive(self, step: Callable[[], Awaitable[None]], what: str) -> None:
+        try:
+            await step()
+        except Exception as error:  # noqa: BLE001 - one bad step must not end the lease, or the ledger, for good
+            self._failed_steps += 1
+            self._failing[what] = type(error).__name__
+            # Its text may quote what is being written: where it arose and its class say enough.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            _log.error(
+                "%s failed and is tried again: %s in %s:%s", what, type(error).__name__, place.filename, place.lineno
+            )
+        else:
+            self._failing.pop(what, None)

@@ -67,8 +67,9 @@ class Ledger:
         """`flush` that only tells subscribers and the log when it cannot."""
         try:
             await self.flush()
-        except (PromptoryError, SQLAlchemyError, KeyError, ValueError) as error:
-            # SQLAlchemy's text may quote statements, and an unreadable record its content: the class says enough.
+        except (PromptoryError, SQLAlchemyError, KeyError, ValueError, OverflowError) as error:
+            # SQLAlchemy's text may quote statements, and an unreadable record its content: the class says enough. A
+            # number that no column takes is an OverflowError on SQLite.
             problem = error.problem if isinstance(error, PromptoryError) else type(error).__name__
             _log.warning("the ledger is not written, %d calls wait: %s", len(self._waiting), problem)
             self._dispatcher.emit(LedgerDelayed(problem, len(self._waiting)))

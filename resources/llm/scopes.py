@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
 from functools import lru_cache
 from math import floor
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,6 +16,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]*(:[^\s:][^\s]*)?")
 _BARE = frozenset({"org", "day", "month"})
 _QUALIFIED = frozenset({"task", "run", "experiment"})
 _MAX_LENGTH = 300
+MOST_CAP_USD = 9_000_000_000
+"""Below 2^63 nano-USD. The Redis state store compares no more than 9 million USD exactly, and says so itself."""
 
 
 def check_scope_name(name: str) -> str:
@@ -33,6 +36,17 @@ def check_scope_name(name: str) -> str:
     if kind in _QUALIFIED and not colon:
         raise ValueError(f"{name!r} is not a scope name; write {kind}:<name>")
     return name
+
+
+def check_cap(usd: Decimal) -> Decimal:
+    """`usd`, if it can cap a scope.
+
+    Raises:
+        ValueError: it is no amount, or one whose nano-USD no database could hold.
+    """
+    if not (usd.is_finite() and 0 <= usd <= MOST_CAP_USD):
+        raise ValueError(f"this is no cap; write USD, 0 or more (0 admits nothing) and at most {MOST_CAP_USD:,}")
+    return usd
 
 
 def check_time_zone(name: str) -> ZoneInfo:

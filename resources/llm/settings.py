@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, Validat
 
 from domain.pricing import ModelPrice, usd_to_nano
 from domain.prompt import ENDPOINT_NAME
-from resources.llm.scopes import check_scope_name, check_time_zone
+from resources.llm.scopes import check_cap, check_scope_name, check_time_zone
 from resources.llm.settings_errors import as_configuration_error, checked, wrong_setting
 from resources.llm.state.protocol import BreakerPolicy, ModelLimits, StoreConfig
 
@@ -184,8 +184,7 @@ class CoreSettings(BaseModel):
     @classmethod
     def _sound_budgets(cls, budgets: dict[str, Decimal]) -> dict[str, Decimal]:
         for scope, cap in budgets.items():
-            if not cap.is_finite() or cap < 0:
-                raise wrong_setting(scope, "a cap cannot be negative", "write USD, 0 or more; 0 admits nothing.")
+            checked(scope, check_cap, cap)
             checked(scope, check_scope_name, scope)
         return budgets
 

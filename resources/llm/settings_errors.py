@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from domain.errors import ConfigurationError
+
+T = TypeVar("T")
 
 _OURS = "setting"
 _PROBLEMS = {
@@ -25,7 +27,7 @@ def wrong_setting(place: str, problem: str, mend: str) -> PydanticCustomError:
     return PydanticCustomError(_OURS, "{problem}: {mend}", {"place": place, "problem": problem, "mend": mend})
 
 
-def checked(place: str, check: Callable[[str], object], value: str) -> None:
+def checked(place: str, check: Callable[[T], object], value: T) -> None:
     """Run a check that raises `ValueError("problem; mend")`.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from core.asking import ask, charged_to
@@ -11,6 +12,7 @@ from core.conftest import MODEL, OpenBench
 from core.scripted import Reply, ScriptedProvider
 
 from domain.errors import ConfigurationError, FaultClass, InputError, ProviderError, UnansweredError
+from resources.llm import Message, Request
 from resources.llm.events import AttemptFinished, Overrun, ScopeFrozen
 
 RESERVE = 50 * 100 + 10 * 400
@@ -165,6 +167,69 @@ async def test_a_cap_another_client_set_binds_unpriced_models_within_a_second(
         await one.llm.complete(ask(model="scripted/nameless"), charged_to("run:1"))
 
 
+async def test_a_cap_another_client_set_on_a_scope_that_was_never_charged_binds_unpriced_models(
+    bench: OpenBench, provider: ScriptedProvider, tmp_path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    one, two = await bench(state=url), await bench(state=url)
+    await two.llm.set_cap("run:1", Decimal("0.000001"))
+    for _ in range(3):
+        with pytest.raises(ConfigurationError):
+            await one.llm.complete(ask(model="scripted/nameless"), charged_to("run:1"))
+    assert not provider.sent
+
+
+@pytest.mark.parametrize("cap", ["day", "run:1"])
+async def test_a_cap_another_client_lifted_stands_no_longer(
+    bench: OpenBench, provider: ScriptedProvider, tmp_path, cap: str
+) -> None:
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    one, two = await bench(state=url, budgets={"day": 1}, require_budget=True), await bench(state=url)
+    await two.llm.set_cap("day", None)
+    await two.llm.set_cap(cap, Decimal(1))
+    assert (await one.llm.complete(ask(), charged_to("day", "run:1"))).status == "ok"
+    await two.llm.set_cap(cap, None)
+    provider.time.now += 1.0
+    with pytest.raises(ConfigurationError, match="budget"):
+        await one.llm.complete(ask(), charged_to("day", "run:1"))
+
+
+async def test_calls_that_need_a_cap_look_for_it_once_a_second(
+    bench: OpenBench, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch, state_url: str
+) -> None:
+    b = await bench(state=state_url, budgets={"day": 1}, require_budget=True)
+    looks: list[float] = []
+    ask_store = b.llm._core.store.caps
+
+    async def caps() -> dict[str, int]:
+        looks.append(provider.time.now)
+        await asyncio.sleep(0)
+        return await ask_store()
+
+    monkeypatch.setattr(b.llm._core.store, "caps", caps)
+    for _ in range(2):
+        await asyncio.gather(*(b.llm.complete(ask(), charged_to("day")) for _ in range(20)))
+    assert len(looks) == 1
+    provider.time.now += 1.0
+    await b.llm.complete(ask(), charged_to("day"))
+    assert len(looks) == 2
+
+
+@pytest.mark.parametrize("usd", ["9300000000", "1e400", "-1", "NaN"])
+async def test_a_cap_that_no_store_could_hold_is_refused_and_changes_nothing(bench: OpenBench, usd: str) -> None:
+    b = await bench(budgets={"day": 1})
+    with pytest.raises(InputError, match="at most 9,000,000,000") as caught:
+        await b.llm.set_cap("day", Decimal(usd))
+    assert caught.value.field == "usd"
+    assert await b.llm._core.store.caps() == {"day": 10**9}
+
+
+async def test_the_highest_cap_holds(bench: OpenBench, tmp_path) -> None:
+    b = await bench(state=f"sqlite:///{tmp_path / 'state.db'}", budgets={"day": "9000000000"})
+    await b.llm.set_cap("org", Decimal(9_000_000_000))
+    assert (await b.llm.complete(ask(), charged_to("day", "org"))).status == "ok"
+
+
 async def test_a_required_budget_is_required(bench: OpenBench) -> None:
     b = await bench(require_budget=True, budgets={"day": 1})
     with pytest.raises(ConfigurationError, match="budgets"):
@@ -177,6 +242,11 @@ async def test_a_required_budget_is_required(bench: OpenBench) -> None:
     [
         ({"max_output_tokens": 0}, {}, "max_output_tokens"),
         ({"max_output_tokens": -(10**9)}, {}, "max_output_tokens"),
+        ({"max_output_tokens": 2**31}, {}, "max_output_tokens"),
+        ({"max_output_tokens": 2.5}, {}, "max_output_tokens"),
+        ({"stop": "END"}, {}, "stop"),
+        ({"stop": (1,)}, {}, "stop"),
+        ({"stop": 1}, {}, "stop"),
         ({"extra": {"n": 8}}, {}, "extra"),
         ({"extra": {"max_tokens": 10**6}}, {}, "extra"),
         ({"extra": {"x": object()}, "temperature": 0.0}, {}, "extra"),
@@ -194,6 +264,28 @@ async def test_what_no_reserve_or_ledger_could_follow_is_refused(
     with pytest.raises(InputError) as caught:
         await b.llm.complete(ask(**request_fields), charged_to(*context_fields.pop("scopes", ()), **context_fields))
     assert caught.value.field == field
+    assert not provider.sent
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (),
+        ({"role": "user", "content": "hello"},),
+        (("user", "hello"),),
+        (Message("user", "hello"), "and this"),
+        (Message("tool", "hello"),),  # pyright: ignore
+        (Message(["user"], "hello"),),  # pyright: ignore
+        (Message("user", None),),  # pyright: ignore
+        "hello",
+        None,
+    ],
+)
+async def test_what_is_no_conversation_is_refused(bench: OpenBench, provider: ScriptedProvider, messages: Any) -> None:
+    b = await bench()
+    with pytest.raises(InputError) as caught:
+        await b.llm.complete(Request(MODEL, messages))
+    assert caught.value.field == "messages"
     assert not provider.sent
 
 

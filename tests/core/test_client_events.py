@@ -129,6 +129,32 @@ async def test_an_absent_state_store_sends_nothing_and_comes_back(
     assert (await b.llm.complete(ask(), charged_to("day"))).status == "ok"
 
 
+async def test_what_goes_on_beside_the_calls_outlives_an_error_nobody_foresaw(
+    bench: OpenBench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    b = await bench(flush_interval_s=0.005)
+    tried = asyncio.Event()
+
+    async def broken(_limit: int) -> list[tuple[str, str]]:
+        tried.set()
+        raise TypeError("the text of a row")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(b.llm._core.store, "take_outbox", broken)
+        await b.llm.complete(ask(), charged_to("org"))
+        await tried.wait()
+        await asyncio.sleep(0)
+        health = await b.llm.health()
+        assert (health.overall, health.failed_steps >= 1) == ("warning", True)
+        assert "TypeError" in health.reasons[0]
+    assert "TypeError" in caplog.text
+    assert "the text of a row" not in caplog.text + str(health)
+    while (await b.llm.health()).overall != "healthy":  # noqa: ASYNC110 - the loop under test runs in real time
+        await asyncio.sleep(0.002)
+    assert await b.llm._core.store.take_outbox(10) == []
+    assert (await b.llm.health()).failed_steps >= 1
+
+
 async def test_a_settlement_the_store_missed_is_booked_when_it_is_back(
     bench: OpenBench, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

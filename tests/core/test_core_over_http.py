@@ -67,6 +67,22 @@ async def test_the_ledger_equals_the_invoice(ledger_url: str, state_url: str) ->
     assert sum(answer.cost_nano_usd for answer in done) == sum(a.cost_nano_usd for a in attempts)
 
 
+async def test_an_absurd_count_of_tokens_is_none_and_stops_no_ledger(ledger_url: str, state_url: str) -> None:
+    absurd = Fault(reported_usage={"prompt_tokens": 9, "completion_tokens": 2**64 - 1})
+    with OpenAIServer(faults=lambda index, _body: absurd if index < 2 else None, api_key=KEY) as server:
+        async with open_client(_settings(server, ledger_url, state_url)) as llm:
+            priced = await llm.complete(ask(model="openai/m"), charged_to("day"))
+            unpriced = await llm.complete(ask(model="openai/nameless"), charged_to("org"))
+            sound = await llm.complete(ask(model="openai/m"), charged_to("day"))
+            day, _ = await llm.budgets()
+    first, second, third = rows(ledger_url, AttemptRow)
+    assert [row.call_id for row in (first, second, third)] == [priced.call_id, unpriced.call_id, sound.call_id]
+    assert (first.charge, first.cost_nano_usd) == ("ambiguous", first.reserved_nano_usd)
+    assert (second.cost_nano_usd, second.output_tokens) == (0, second.reserved_output_tokens)
+    assert (day.ambiguous_nano_usd, day.reserved_nano_usd) == (first.reserved_nano_usd, 0)
+    assert len(rows(ledger_url, CallRow)) == 3
+
+
 async def test_the_key_is_sent_and_shown_nowhere_else(
     ledger_url: str, state_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

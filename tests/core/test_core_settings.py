@@ -36,6 +36,7 @@ def test_every_part_accepts_a_plain_dict() -> None:
     [
         ({"budgets": {"day": -1}}, "budgets.day", "0 or more"),
         ({"budgets": {"day": "NaN"}}, "budgets.day", "finite"),
+        ({"budgets": {"day": "9300000000"}}, "budgets.day", "at most 9,000,000,000"),
         ({"budgets": {"Day": 1}}, "budgets.Day", "not a scope name"),
         ({"budgets": {"task": 1}}, "budgets.task", "task:<name>"),
         ({"budget": {"day": 1}}, "budget", "budgets"),

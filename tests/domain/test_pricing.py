@@ -122,10 +122,11 @@ def test_a_fraction_of_a_nano_usd_is_a_whole_one() -> None:
     assert nano_to_usd(1) == Decimal("1E-9")
 
 
+@pytest.mark.parametrize("count", [-1, 2**31])
 @pytest.mark.parametrize("field", ["input_tokens", "output_tokens", "cached_input_tokens"])
-def test_negative_usage_is_refused(field: str) -> None:
-    with pytest.raises(ValueError, match="0 or more"):
-        Usage(**{field: -1})
+def test_usage_that_no_attempt_can_have_is_refused(field: str, count: int) -> None:
+    with pytest.raises(ValueError, match="0 to 2147483647"):
+        Usage(**{field: count})
 
 
 @pytest.mark.parametrize("rate", ["-1", "NaN", "Infinity"])

@@ -96,7 +96,10 @@ async def test_what_is_no_answer_is_malformed(
         await provider.send(ask(), 5)
 
 
-@pytest.mark.parametrize("usage", [None, {"prompt_tokens": -1}, {"prompt_tokens": True}, {"total_tokens": 4}])
+@pytest.mark.parametrize(
+    "usage",
+    [None, {"prompt_tokens": -1}, {"prompt_tokens": True}, {"total_tokens": 4}, {"prompt_tokens": 2**64 - 1}],
+)
 async def test_without_a_count_the_bound_stands_in(
     provider: EmbeddingsProvider, openai_server: OpenAIServer, usage: dict[str, Any] | None
 ) -> None:

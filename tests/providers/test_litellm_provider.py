@@ -88,8 +88,11 @@ async def test_usage_is_the_providers_own_count(provider: LiteLLMProvider, opena
     assert not answer.usage_estimated
 
 
-async def test_without_a_usage_the_bound_counts(provider: LiteLLMProvider, openai_server: OpenAIServer) -> None:
-    openai_server.fail_next(Fault(missing_usage=True))
+@pytest.mark.parametrize("reported", [None, {"prompt_tokens": 3, "completion_tokens": 2**64 - 1, "total_tokens": 2}])
+async def test_without_a_usable_usage_the_bound_counts(
+    provider: LiteLLMProvider, openai_server: OpenAIServer, reported: dict[str, Any] | None
+) -> None:
+    openai_server.fail_next(Fault(missing_usage=reported is None, reported_usage=reported))
     request = ask(max_output_tokens=9)
     answer = await provider.send(request, 30)
     assert answer.usage == Usage(input_tokens=provider.input_token_bound(request), output_tokens=9)

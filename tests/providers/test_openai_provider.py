@@ -102,6 +102,8 @@ async def test_usage_is_the_providers_own_count(provider: OpenAIProvider, openai
         {"prompt_tokens": -3, "completion_tokens": 1},
         {"prompt_tokens": "3", "completion_tokens": 1},
         {"prompt_tokens": True, "completion_tokens": 1},
+        {"prompt_tokens": 3, "completion_tokens": 2**64 - 1},
+        {"prompt_tokens": 2**31, "completion_tokens": 1},
     ],
 )
 async def test_without_a_usable_usage_the_bound_counts(

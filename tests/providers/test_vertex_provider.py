@@ -158,7 +158,15 @@ async def test_the_bill_is_what_the_server_invoices(server: VertexServer) -> Non
     assert sum(cost_nano_usd(price, a.usage) for a in answers) == sum(line.nano_usd for line in server.invoice) > 0
 
 
-@pytest.mark.parametrize("counted", [None, {"candidates_token_count": 3}, {"prompt_token_count": -3}])
+@pytest.mark.parametrize(
+    "counted",
+    [
+        None,
+        {"candidates_token_count": 3},
+        {"prompt_token_count": -3},
+        {"prompt_token_count": 3, "candidates_token_count": 2**31 - 1, "thoughts_token_count": 1},
+    ],
+)
 async def test_without_a_usable_usage_the_bound_counts(
     provider: VertexProvider, server: VertexServer, counted: dict[str, int] | None
 ) -> None:

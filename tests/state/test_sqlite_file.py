@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,27 @@ async def test_while_another_process_holds_the_file_the_event_loop_sleeps_and_th
     assert len(slept) == 5
     other.close()
     await store.close("a", 0)
+
+
+async def test_looking_at_many_windows_takes_one_query_and_waits_for_no_writer(tmp_path):
+    async def no_sleep(_seconds: float) -> None:
+        raise AssertionError("looking waited for the file")
+
+    store = SqliteStateStore(tmp_path / "state.db", sleep=no_sleep)
+    await store.open(StoreConfig(caps_nano_usd={"run:1": 1000}), "a", 0.0)
+    await store.rebuild([(f"run:{number}", number, 0) for number in range(100)])
+    queries: list[str] = []
+    connection = store._file._connection
+    assert connection is not None
+    connection.set_trace_callback(queries.append)
+    with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert len(await store.scopes()) == 100
+        assert [each.scope for each in await store.capped_scopes()] == ["run:1"]
+        other.execute("ROLLBACK")
+    connection.set_trace_callback(None)
+    assert len(queries) == 2
+    await store.close("a", 1.0)
 
 
 async def test_a_file_locked_for_ten_seconds_is_unavailable(tmp_path):

@@ -147,6 +147,19 @@ async def test_a_windowed_cap_binds_each_window_by_itself(store, make_intent, na
     assert await store.admit(make_intent(100, (other_window,)), 0) == Admitted()
 
 
+async def test_the_capped_windows_are_those_that_a_cap_binds(store, make_intent):
+    caps = {"org": 1000, "day": 2000, "month:2026-11": 50, "run:1": 700, "run:unused": 5}
+    await store.open(StoreConfig(caps_nano_usd=caps), "a", 0.0)
+    windows = ("org", "day:2026-11-22", "month:2026-11", "run:1", "run:2", "day:", "daytime:x")
+    await store.admit(make_intent(20, windows), 0.0)
+    await store.set_cap("run:1", None)
+    found = {each.scope: each.cap_nano_usd for each in await store.capped_scopes()}
+    assert found == {"org": 1000, "day:2026-11-22": 2000, "month:2026-11": 50}
+    every = await store.scopes()
+    assert [each for each in every if each.cap_nano_usd is not None] == await store.capped_scopes()
+    assert [each.scope for each in every] == sorted(windows)
+
+
 async def test_other_names_are_matched_whole(store, make_intent):
     await store.open(StoreConfig({"task": 1, "task:x": 200}), "a", 0)
     assert await store.admit(make_intent(100, ("task:x", "task:y")), 0) == Admitted()

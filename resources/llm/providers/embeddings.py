@@ -14,6 +14,7 @@ from domain.evaluators.vectors import read_vector, vector_text
 from domain.pricing import Usage
 from resources.llm.providers.openai_endpoint import OpenAIEndpoint
 from resources.llm.providers.openai_options import TokenOptions, read_options
+from resources.llm.providers.usage import counted_usage
 from resources.llm.types import ProviderAnswer, Request
 
 if TYPE_CHECKING:
@@ -104,10 +105,7 @@ def read_embedding(body: bytes) -> tuple[str, Usage | None]:
 
 
 def _usage(usage: Any) -> Usage | None:
-    tokens = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-    if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0:
-        return None
-    return Usage(input_tokens=tokens)
+    return counted_usage(usage.get("prompt_tokens"), 0) if isinstance(usage, dict) else None
 
 
 def _unusable(problem: str, mend: str | None) -> ProviderError:

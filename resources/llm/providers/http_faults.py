@@ -52,14 +52,23 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, now_s: fl
         headers: case-insensitive, as aiohttp gives them.
         now_s: seconds since the epoch; dates in headers count from it.
     """
-    code = _known_code(body)
+    try:
+        told: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        told = None
+    return refusal(status, told, pause_asked_s(headers, now_s))
+
+
+def refusal(status: int, told: Any, retry_after_s: float | None = None) -> ProviderError:
+    """The error for a status outside 2xx and the JSON that came with it."""
+    code = _known_code(told)
     fault = _BY_CODE.get(code) or _BY_STATUS.get(status) or _by_range(status)
     named = f" ({code})" if code else ""
     return ProviderError(
         f"the provider answered HTTP {status}{named}",
         fault=fault,
         status_code=status,
-        retry_after_s=pause_asked_s(headers, now_s),
+        retry_after_s=retry_after_s,
         mend=_MEND_BY_CODE.get(code) or _MEND_BY_FAULT.get(fault),
     )
 
@@ -68,12 +77,8 @@ def _by_range(status: int) -> FaultClass:
     return FaultClass.SERVER if status >= 500 else FaultClass.INVALID_REQUEST
 
 
-def _known_code(body: bytes) -> str:
+def _known_code(told: Any) -> str:
     # Only codes on the list are repeated: the field is the provider's free text.
-    try:
-        parsed: Any = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    error = parsed.get("error") if isinstance(parsed, dict) else None
+    error = told.get("error") if isinstance(told, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
     return code if isinstance(code, str) and (code in _BY_CODE or code in _MEND_BY_CODE) else ""

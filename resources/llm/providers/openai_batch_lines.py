@@ -11,8 +11,9 @@ import orjson
 from domain.batch.provider_jobs import ProviderCounts
 from domain.errors import FaultClass, ProviderError
 from resources.llm.batch_api import JobStatus, LineResult, TokenBounds
-from resources.llm.providers.http_faults import status_error
-from resources.llm.providers.openai_wire import MaxTokensField, parse_answer, request_body
+from resources.llm.providers.batch_result_lines import read_results
+from resources.llm.providers.http_faults import refusal
+from resources.llm.providers.openai_wire import MaxTokensField, read_answer, request_body
 from resources.llm.types import Request
 
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
@@ -63,22 +64,16 @@ def parse_lines(data: bytes, bounds: Mapping[str, TokenBounds]) -> list[LineResu
     """The results in an output or error file. Lines that name no request of the job are passed over.
 
     Raises:
-        ProviderError: MALFORMED; a line is not JSON, so the file is not whole.
+        ProviderError: MALFORMED; the file is not whole.
     """
-    found: list[LineResult] = []
-    for line in data.split(b"\n"):
-        if not line.strip():
-            continue
-        try:
-            told = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            raise ProviderError(
-                "a line of the batch API's results is not JSON", fault=FaultClass.MALFORMED, status_code=200
-            ) from None
+
+    def read_line(told: Any) -> LineResult | None:
         custom_id = told.get("custom_id") if isinstance(told, dict) else None
-        if isinstance(custom_id, str) and custom_id in bounds:
-            found.append(_result(custom_id, told, bounds[custom_id]))
-    return found
+        if not isinstance(custom_id, str) or custom_id not in bounds:
+            return None
+        return _result(custom_id, told, bounds[custom_id])
+
+    return read_results(data, read_line, "custom_id", bounds)
 
 
 def _result(custom_id: str, told: Mapping[str, Any], bound: TokenBounds) -> LineResult:
@@ -89,11 +84,11 @@ def _result(custom_id: str, told: Mapping[str, Any], bound: TokenBounds) -> Line
     if not isinstance(response, dict) or not isinstance(status, int):
         problem = "the batch API gave no response for the request"
         return LineResult(custom_id, error=ProviderError(problem, fault=FaultClass.SERVER, status_code=500))
-    body = orjson.dumps(response.get("body"))
+    body = response.get("body")
     if not 200 <= status < 300:
-        return LineResult(custom_id, error=status_error(status, {}, body, 0.0))
+        return LineResult(custom_id, error=refusal(status, body))
     try:
-        answer = parse_answer(body, lambda: bound.input_tokens, bound.output_tokens)
+        answer = read_answer(body, lambda: bound.input_tokens, bound.output_tokens)
     except ProviderError as malformed:
         return LineResult(custom_id, error=malformed)
     return LineResult(custom_id, answer=answer)

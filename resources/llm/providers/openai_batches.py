@@ -17,6 +17,7 @@ from resources.llm.providers.http1_connection import MAX_BODY_BYTES, Reply
 from resources.llm.providers.http_faults import status_error
 from resources.llm.providers.openai_batch_lines import file_name, parse_lines, request_line, status_of
 from resources.llm.providers.openai_options import OpenAIOptions
+from resources.llm.providers.provider_json import read_json
 from resources.llm.types import Request
 
 TAG = "promptory_job"
@@ -217,8 +218,8 @@ class OpenAIBatches:
 
 def _json(reply: Reply) -> dict[str, Any]:
     try:
-        parsed = orjson.loads(reply.body)
-    except orjson.JSONDecodeError:
+        parsed = read_json(reply.body)
+    except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
         raise _malformed()

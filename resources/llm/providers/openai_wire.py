@@ -10,6 +10,8 @@ import orjson
 
 from domain.errors import FaultClass, ProviderError
 from domain.pricing import Usage
+from resources.llm.providers.provider_json import read_json
+from resources.llm.providers.usage import counted_usage
 from resources.llm.types import FinishReason, ProviderAnswer, Request
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
@@ -68,19 +70,31 @@ def request_body(request: Request, max_tokens_field: MaxTokensField, *, stream: 
 
 
 def parse_answer(body: bytes, input_token_bound: Callable[[], int], max_output_tokens: int) -> ProviderAnswer:
-    """The answer in a 200's body. Without a usable `usage`, the reserve's own bounds stand in for it.
+    """The answer in a 200's body; see `read_answer`.
 
     Raises:
         ProviderError: MALFORMED; the body is not a chat completion.
     """
     try:
-        parsed = _decode(body)
+        parsed = read_json(body)
+    except (ValueError, RecursionError):
+        parsed = None
+    return read_answer(parsed, input_token_bound, max_output_tokens)
+
+
+def read_answer(parsed: Any, input_token_bound: Callable[[], int], max_output_tokens: int) -> ProviderAnswer:
+    """The answer in a chat completion. Without a usable `usage`, the reserve's own bounds stand in for it.
+
+    Raises:
+        ProviderError: MALFORMED; `parsed` is not a chat completion.
+    """
+    try:
         choice = parsed["choices"][0]
         message = choice["message"]
         content, refusal = message.get("content"), message.get("refusal")
         finish = choice.get("finish_reason")
         request_id = parsed.get("id")
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+    except (LookupError, TypeError, AttributeError):
         choice = None
     else:
         text = content if isinstance(content, str) else refusal if isinstance(refusal, str) else None
@@ -89,10 +103,10 @@ def parse_answer(body: bytes, input_token_bound: Callable[[], int], max_output_t
         if text is not None:
             usage = _usage(parsed)
             return ProviderAnswer(
-                text=_well_formed(text),
+                text=text,
                 usage=usage or Usage(input_tokens=input_token_bound(), output_tokens=max_output_tokens),
                 finish_reason="refusal" if refusal else _FINISH.get(str(finish), "other"),
-                provider_request_id=_well_formed(request_id)[:200] if isinstance(request_id, str) else None,
+                provider_request_id=request_id[:200] if isinstance(request_id, str) else None,
                 usage_estimated=usage is None,
             )
     raise ProviderError("the provider's answer is not a chat completion", fault=FaultClass.MALFORMED, status_code=200)
@@ -112,13 +126,6 @@ def _refuse_extra(request: Request) -> None:
         )
 
 
-def _decode(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return json.loads(body)  # also takes half a surrogate pair, which some providers escape
-
-
 def _encode(body: dict[str, Any], *, plain: bool) -> bytes:
     """`plain`: nothing in it came from outside but text, so it cannot hold NaN, which orjson would send as null."""
     try:
@@ -134,22 +141,6 @@ def _usage(parsed: dict[str, Any]) -> Usage | None:
     usage = parsed.get("usage")
     if not isinstance(usage, dict):
         return None
-    input_tokens, output_tokens = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    if input_tokens is None or output_tokens is None:
-        return None
     details = usage.get("prompt_tokens_details")
-    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
-    return Usage(
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cached_input_tokens=min(cached or 0, input_tokens),
-    )
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _well_formed(text: str) -> str:
-    # JSON may escape half a surrogate pair, which no UTF-8 database or file takes.
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    return counted_usage(usage.get("prompt_tokens"), usage.get("completion_tokens"), cached)

@@ -67,6 +67,9 @@ class MemoryStateStore:
         with self._lock:
             return self._tables.all_scopes()
 
+    async def capped_scopes(self) -> list[ScopeState]:
+        return [state for state in await self.scopes() if state.cap_nano_usd is not None]
+
     async def models(self, now: float) -> list[ModelState]:
         with self._lock:
             return steering.model_states(self._tables, self._config, now)

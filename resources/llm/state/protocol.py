@@ -249,6 +249,10 @@ class StateStore(Protocol):
         """All budget windows that exist."""
         ...
 
+    async def capped_scopes(self) -> list[ScopeState]:
+        """Those of them that a cap binds."""
+        ...
+
     async def models(self, now: float) -> list[ModelState]:
         """All models that were asked for or are limited."""
         ...

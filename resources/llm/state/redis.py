@@ -163,6 +163,9 @@ class RedisStateStore:
     async def scopes(self) -> list[ScopeState]:
         return read_scopes(await self._run(steering_scripts.SCOPE_STATES))
 
+    async def capped_scopes(self) -> list[ScopeState]:
+        return [state for state in await self.scopes() if state.cap_nano_usd is not None]
+
     async def models(self, now: float) -> list[ModelState]:
         limited = list(self._config.limits)
         answer = await self._run(steering_scripts.MODEL_STATES, *(model.encode() for model in limited))

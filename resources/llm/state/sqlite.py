@@ -96,7 +96,10 @@ class SqliteStateStore:
         return await self._file.read(lambda t: t.caps())
 
     async def scopes(self) -> list[ScopeState]:
-        return await self._file.write(lambda t: t.all_scopes())
+        return await self._file.read(lambda t: t.all_scopes())
+
+    async def capped_scopes(self) -> list[ScopeState]:
+        return await self._file.read(lambda t: t.capped_scopes())
 
     async def models(self, now: float) -> list[ModelState]:
         return await self._file.write(lambda t: steering.model_states(t, self._config, now))

@@ -14,6 +14,16 @@ SELECT_SCOPE = """
 SELECT settled, ambiguous, reserved, frozen, (SELECT min(cap) FROM caps WHERE name IN (?1, ?2))
 FROM (SELECT 1) LEFT JOIN scopes ON scope = ?2
 """
+# The cap that binds a window is the lower one of its own and of its name's, as `rules_budget.cap_names` has it.
+SELECT_SCOPES = """
+SELECT scope, cap, settled, ambiguous, reserved, frozen FROM (
+    SELECT scopes.*, coalesce(min(own.cap, named.cap), own.cap, named.cap) AS cap
+    FROM scopes
+    LEFT JOIN caps AS own ON own.name = scope
+    LEFT JOIN caps AS named
+        ON named.name = CASE WHEN scope GLOB 'day:?*' THEN 'day' WHEN scope GLOB 'month:?*' THEN 'month' END
+)
+"""
 PUT_SCOPE = """
 INSERT INTO scopes (scope, settled, ambiguous, reserved) VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT (scope) DO UPDATE SET settled = ?2, ambiguous = ?3, reserved = ?4
@@ -67,9 +77,10 @@ class BudgetRows:
         return ScopeState(scope, held.cap, held.settled, held.ambiguous, held.reserved, frozen=held.frozen)
 
     def all_scopes(self) -> list[ScopeState]:
-        self._read_anew()
-        names = self._connection.execute("SELECT scope FROM scopes ORDER BY scope").fetchall()
-        return [self.scope(name) for (name,) in names]
+        return self._scopes_where("TRUE")
+
+    def capped_scopes(self) -> list[ScopeState]:
+        return self._scopes_where("cap IS NOT NULL")
 
     def add(self, scope: str, settled: int, ambiguous: int, reserved: int) -> None:
         totals = self._totals(scope)
@@ -152,6 +163,11 @@ class BudgetRows:
             held = _Totals(settled or 0, ambiguous or 0, reserved or 0, bool(frozen), cap)
             self._scopes[scope] = held
         return held
+
+    def _scopes_where(self, condition: str) -> list[ScopeState]:
+        self._read_anew()
+        rows = self._connection.execute(f"{SELECT_SCOPES} WHERE {condition} ORDER BY scope")
+        return [ScopeState(*totals, frozen=bool(frozen)) for *totals, frozen in rows]
 
     def _read_anew(self) -> None:
         """Before the rows are touched in another way than through the totals held here."""

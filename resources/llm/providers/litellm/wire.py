@@ -7,6 +7,8 @@ from typing import Any
 
 from domain.errors import FaultClass, ProviderError
 from domain.pricing import Usage
+from resources.llm.providers.provider_json import well_formed_text
+from resources.llm.providers.usage import counted_usage
 from resources.llm.types import FinishReason, ProviderAnswer, Request
 
 # What `extra` may add. The library takes control parameters (retries, fallbacks, mock answers) by the same way.
@@ -65,10 +67,10 @@ def parse_answer(response: Any, input_token_bound: int, max_output_tokens: int) 
         raise ProviderError("the provider's answer says nothing", fault=FaultClass.MALFORMED, status_code=200)
     usage = _usage(getattr(response, "usage", None))
     return ProviderAnswer(
-        text=_well_formed(text or refusal or ""),
+        text=well_formed_text(text or refusal or ""),
         usage=usage or Usage(input_tokens=input_token_bound, output_tokens=max_output_tokens),
         finish_reason="refusal" if refusal else _FINISH.get(finish, "other"),
-        provider_request_id=_well_formed(str(response.id))[:200] if response.id else None,
+        provider_request_id=well_formed_text(str(response.id))[:200] if response.id else None,
         usage_estimated=usage is None,
     )
 
@@ -81,22 +83,18 @@ def vendor_headers(response: Any) -> Mapping[str, str]:
 
 
 def _usage(counted: Any) -> Usage | None:
-    # For an answer without a count the library reports zeros.
-    given, spoken = getattr(counted, "prompt_tokens", None), getattr(counted, "completion_tokens", None)
-    if not isinstance(given, int) or not isinstance(spoken, int) or given <= 0 or spoken < 0:
-        return None
     details = getattr(counted, "prompt_tokens_details", None)
-    cached = getattr(details, "cached_tokens", None) or 0
-    return Usage(input_tokens=given, output_tokens=spoken, cached_input_tokens=min(max(cached, 0), given))
+    usage = counted_usage(
+        getattr(counted, "prompt_tokens", None),
+        getattr(counted, "completion_tokens", None),
+        getattr(details, "cached_tokens", None),
+    )
+    # For an answer without a count the library reports zeros.
+    return usage if usage and usage.input_tokens else None
 
 
 def _encodable(text: str) -> bool:
     return text.isascii() or not any(0xD800 <= ord(letter) <= 0xDFFF for letter in text)
-
-
-def _well_formed(text: str) -> str:
-    # JSON may escape half a surrogate pair, which no UTF-8 database or file takes.
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _refused(problem: str) -> ProviderError:

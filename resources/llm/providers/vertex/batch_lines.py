@@ -12,11 +12,12 @@ from google.cloud.aiplatform_v1.types import (
     GenerateContentResponse,
     JobState,
 )
-from google.protobuf.json_format import ParseError
+from google.protobuf.json_format import ParseDict, ParseError
 
 from domain.batch.provider_jobs import ProviderCounts
 from domain.errors import FaultClass, ProviderError
 from resources.llm.batch_api import JobStatus, LineResult, TokenBounds
+from resources.llm.providers.batch_result_lines import read_results
 from resources.llm.providers.vertex.wire import generate_request, parse_answer
 from resources.llm.types import Request
 
@@ -59,24 +60,19 @@ def parse_lines(data: bytes, bounds: Mapping[str, TokenBounds]) -> list[LineResu
     """The results in a file of predictions. Lines that carry no label of the job are passed over.
 
     Raises:
-        ProviderError: MALFORMED; a line is not JSON, so the file is not whole.
+        ProviderError: MALFORMED; the file is not whole.
     """
-    found: list[LineResult] = []
-    for line in data.split(b"\n"):
-        if not line.strip():
-            continue
+
+    def read_line(told: Any) -> LineResult | None:
         try:
-            told = orjson.loads(line)
             custom_id = told["request"]["labels"][CALL_LABEL]
-        except orjson.JSONDecodeError:
-            raise ProviderError(
-                "a line of the predictions is not JSON", fault=FaultClass.MALFORMED, status_code=200
-            ) from None
         except (LookupError, TypeError):
-            continue
-        if isinstance(custom_id, str) and custom_id in bounds:
-            found.append(_result(custom_id, told, bounds[custom_id]))
-    return found
+            return None
+        if not isinstance(custom_id, str) or custom_id not in bounds:
+            return None
+        return _result(custom_id, told, bounds[custom_id])
+
+    return read_results(data, read_line, CALL_LABEL, bounds)
 
 
 def status_of(job: BatchPredictionJob) -> JobStatus:
@@ -105,7 +101,8 @@ def _result(custom_id: str, told: Mapping[str, Any], bound: TokenBounds) -> Line
         fault = next((fault for text, fault in _FAULTS if text in str(status).lower()[:200]), FaultClass.SERVER)
         return LineResult(custom_id, error=ProviderError("the row was refused by batch prediction", fault=fault))
     try:
-        message: Any = GenerateContentResponse.from_json(orjson.dumps(response).decode(), ignore_unknown_fields=True)
+        message = GenerateContentResponse()
+        ParseDict(response, GenerateContentResponse.pb(message), ignore_unknown_fields=True)
         answer = parse_answer(message, bound.input_tokens, bound.output_tokens)
     except ParseError:
         malformed = ProviderError("the answer is no response of the model", fault=FaultClass.MALFORMED)

@@ -9,6 +9,7 @@ from google.protobuf.json_format import ParseError
 
 from domain.errors import FaultClass, ProviderError
 from domain.pricing import Usage
+from resources.llm.providers.usage import counted_usage
 from resources.llm.types import FinishReason, ProviderAnswer, Request
 
 _ROLES = {"user": "user", "assistant": "model"}
@@ -105,12 +106,9 @@ def _usage(response: GenerateContentResponse) -> Usage | None:
     counted = response.usage_metadata
     if counted.prompt_token_count <= 0 or counted.candidates_token_count < 0 or counted.thoughts_token_count < 0:
         return None
-    return Usage(
-        input_tokens=counted.prompt_token_count,
-        # Thoughts are billed as output, and max_output_tokens bounds both together.
-        output_tokens=counted.candidates_token_count + counted.thoughts_token_count,
-        cached_input_tokens=min(max(counted.cached_content_token_count, 0), counted.prompt_token_count),
-    )
+    # Thoughts are billed as output, and max_output_tokens bounds both together.
+    said = counted.candidates_token_count + counted.thoughts_token_count
+    return counted_usage(counted.prompt_token_count, said, counted.cached_content_token_count)
 
 
 def _refuse_extra(request: Request) -> None:
