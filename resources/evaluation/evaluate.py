@@ -113,6 +113,11 @@ class EvaluationEngine:
         self._recorded = recorded and evaluators is None
         self._judge = Judge(llm, StoredJudgements(database), self._context(), clock, concurrency=concurrency)
 
+    @property
+    def sample(self) -> int:
+        """Which draw of answers it evaluates; 0 for those that are kept for everyone."""
+        return self._sample
+
     async def evaluate(self, prompt: PromptVersion, split: Split) -> Evaluation:
         """The evaluation of `prompt` on `split`; rows answered before cost nothing.
 
@@ -193,8 +198,11 @@ class EvaluationEngine:
         progress = self._shown(f"{split} · in pairs")
         found = await prefer(self._judge, spec, rows, candidate, production, progress)
         judge_id = comparing_prompt(spec).id
-        comparison_id = content_id([judge_id, candidate.prompt.id, production.prompt.id, self._dataset.id, str(split)])
-        return found, write_preferences(self._root, comparison_id, rows, found)
+        content: list[Any] = [judge_id, candidate.prompt.id, production.prompt.id, self._dataset.id, str(split)]
+        return found, write_preferences(self._root, content_id([*content, *self._drawn()]), rows, found)
+
+    def _drawn(self) -> list[dict[str, int]]:
+        return [{"sample": self._sample}] if self._sample else []
 
     async def _calibration(self, split: Split) -> tuple[dict[str, dict[str, Any]], Effort]:
         """Each judge against people, on `dev` only: what people thought of `test` rows is nobody's to look at."""
@@ -269,7 +277,5 @@ class EvaluationEngine:
             for name, score in example.scores.items()
             if score.value is None or score.failed_judgements
         ]
-        content: list[Any] = [prompt.id, self._dataset.id, str(split), identities]
-        if self._sample:
-            content.append({"sample": self._sample})
+        content: list[Any] = [prompt.id, self._dataset.id, str(split), identities, *self._drawn()]
         return content_id([*content, unscored] if unscored else content)
