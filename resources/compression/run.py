@@ -71,9 +71,12 @@ class Compression:
 
 
 class CompressionRun:
-    """The compression of one production prompt on one dataset version. Its id says exactly that."""
+    """The compression of one production prompt on one dataset version. Its id says exactly that.
 
-    def __init__(self, task: Task, production: PromptVersionRecord, dataset: DatasetVersion) -> None:
+    Another task that asked the very same first has that id; then the task's name is in it too.
+    """
+
+    def __init__(self, task: Task, production: PromptVersionRecord, dataset: DatasetVersion, session: Session) -> None:
         rule = task.gate
         margin = rule.non_inferiority_margin or task.compress.margin
         gate = rule.model_copy(update={"non_inferiority_margin": margin})
@@ -90,7 +93,8 @@ class CompressionRun:
             "metric": task.metric.model_dump(mode="json"),
             "cap_nano_usd": usd_to_nano(task.budget.run_usd),
         }
-        self.id = content_id([production.id, dataset.id, self._spec])
+        shared_id = content_id([production.id, dataset.id, self._spec])
+        self.id = optimization_runs.id_for(session, shared_id, task.name)
 
     async def execute(
         self,

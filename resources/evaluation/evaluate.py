@@ -247,6 +247,9 @@ class EvaluationEngine:
         summary = summarise(examples, calibration)
         metric = summary.metrics[examples[0].metric]
         evaluation_id = self._id(prompt, split, examples, identities)
+        if self._recorded:
+            with self._database.session(read_only=True) as session:
+                evaluation_id = evaluations.id_for(session, evaluation_id, self._task.name)
         record = EvaluationRecord(
             id=evaluation_id,
             task=self._task.name,

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from domain.errors import NotFoundError
-from domain.identity import short_id
+from domain.errors import ConflictError, NotFoundError
+from domain.identity import id_for_task, short_id
 from resources.database.insert_ignore import insert_ignore
 from resources.database.repositories.records import AnySelect, as_row, read, select_record
 from resources.database.tables import EvaluationRow
@@ -35,9 +35,25 @@ class EvaluationRecord:
 
 
 def save(session: Session, evaluation: EvaluationRecord) -> EvaluationRecord:
-    """Store an evaluation; one with its id that is there already is returned as it was stored."""
+    """Store an evaluation; one with its id that is there already is returned as it was stored.
+
+    Raises:
+        ConflictError: what is stored under its id is another task's; see `id_for`.
+    """
     insert_ignore(session, EvaluationRow, [as_row(evaluation)])
-    return get(session, evaluation.id)
+    stored = get(session, evaluation.id)
+    if stored.task != evaluation.task:
+        raise ConflictError(
+            f"Evaluation {short_id(evaluation.id)} was just recorded for task {stored.task!r}.",
+            mend="Evaluate again: the answers are kept.",
+        )
+    return stored
+
+
+def id_for(session: Session, evaluation_id: str, task: str) -> str:
+    """The id under which `task` keeps the evaluation of that id: its own where another task has it."""
+    found = find(session, evaluation_id)
+    return id_for_task(evaluation_id, task, found.task if found else None)
 
 
 def find(session: Session, evaluation_id: str) -> EvaluationRecord | None:
