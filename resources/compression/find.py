@@ -18,6 +18,7 @@ def find_compression(database: Database, task: Task, dataset: DatasetVersion) ->
 
     Raises:
         NotFoundError: nothing is in production yet.
+        InputError: the metric's function is not there.
     """
     with database.session(read_only=True) as session:
         production = prompt_versions.get(session, task.name, PRODUCTION)
