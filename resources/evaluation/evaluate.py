@@ -261,7 +261,7 @@ class EvaluationEngine:
             score=metric.mean or 0.0,
             score_low=metric.low or 0.0,
             score_high=metric.high or 0.0,
-            summary=summary.as_dict(),
+            summary={**summary.as_dict(), "scored_by": content_id(identities[0]), "sample": self._sample},
             storage_path=write_examples(self._root, evaluation_id, examples),
             created_at=self._clock(),
         )
