@@ -118,8 +118,20 @@ class EvaluationEngine:
         """Which draw of answers it evaluates; 0 for those that are kept for everyone."""
         return self._sample
 
-    async def evaluate(self, prompt: PromptVersion, split: Split) -> Evaluation:
+    def rows(self, split: Split) -> int:
+        """How many rows `split` has."""
+        return len(self._rows_of(split))
+
+    def kept(self, prompt: PromptVersion, split: Split) -> frozenset[str]:
+        """Input ids of the rows of `split` that `prompt` has answered in this draw: they cost nothing again."""
+        ids = [row.input_id for row in self._rows_of(split)]
+        return frozenset(self._answers.get_many(prompt.id, ids, self._sample))
+
+    async def evaluate(self, prompt: PromptVersion, split: Split, only: frozenset[str] | None = None) -> Evaluation:
         """The evaluation of `prompt` on `split`; rows answered before cost nothing.
+
+        Args:
+            only: input ids of the rows to evaluate; all where it is left out. One of some rows is not put on record.
 
         Raises:
             UnansweredError: a call got no answer; running it again goes on from there.
@@ -128,7 +140,7 @@ class EvaluationEngine:
             InputError: an evaluator's function cannot be imported.
             NotFoundError: the dataset's rows are gone.
         """
-        rows = self._rows_of(split)
+        rows = [row for row in self._rows_of(split) if only is None or row.input_id in only]
         label = f"{split} · {prompt.id[:8]}"
         opened = self._open(prompt.steps[-1].output)  # before anything is paid for
         answered = await answer_rows(
@@ -247,7 +259,8 @@ class EvaluationEngine:
         summary = summarise(examples, calibration)
         metric = summary.metrics[examples[0].metric]
         evaluation_id = self._id(prompt, split, examples, identities)
-        if self._recorded:
+        recorded = self._recorded and len(examples) == self.rows(split)
+        if recorded:
             with self._database.session(read_only=True) as session:
                 evaluation_id = evaluations.id_for(session, evaluation_id, self._task.name)
         record = EvaluationRecord(
@@ -265,7 +278,7 @@ class EvaluationEngine:
             storage_path=write_examples(self._root, evaluation_id, examples),
             created_at=self._clock(),
         )
-        if not self._recorded:
+        if not recorded:
             return record
         with self._database.session() as session:
             return evaluations.save(session, record)
@@ -281,4 +294,6 @@ class EvaluationEngine:
             if score.value is None or score.failed_judgements
         ]
         content: list[Any] = [prompt.id, self._dataset.id, str(split), identities, *self._drawn()]
+        if len(examples) < self.rows(split):
+            content.append({"rows": [example.input_id for example in examples]})
         return content_id([*content, unscored] if unscored else content)
