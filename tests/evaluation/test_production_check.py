@@ -83,19 +83,13 @@ def test_a_dataset_that_grows_between_checks_keeps_the_reference_and_the_looks(d
     assert worse.alpha == alpha_for_look(TASK.drift.alpha * SHARE_OF_SCORES, 3)
 
 
-def test_rows_that_are_all_new_set_a_reference_of_their_own_and_spend_no_look(desk: Desk) -> None:
+def test_a_reference_of_which_few_rows_are_left_is_replaced_and_that_spends_no_look(desk: Desk) -> None:
     desk.server.behaviour = lambda _body: LABELS[0]
-    check(desk, rows_of(20))
-    assert check(desk, rows_of(20)).look == 1
-    others = rows_of(20, first=100)
-    assert (check(desk, others).look, check(desk, others).look) == (0, 2)
-    assert check(desk, rows_of(20)).look == 3
-
-
-def test_a_reference_of_which_few_rows_are_left_is_replaced(desk: Desk) -> None:
-    desk.server.behaviour = lambda _body: LABELS[0]
-    first = check(desk, rows_of(8))
-    renewed = check(desk, rows_of(60))
+    small, grown = rows_of(8), rows_of(40)
+    first = check(desk, small)
+    assert check(desk, small).look == 1
+    renewed = check(desk, grown)
     assert renewed.look == 0
     assert renewed.rows > 2 * first.rows
-    assert check(desk, rows_of(60)).rows == renewed.rows
+    again, before = check(desk, grown), check(desk, small)
+    assert [(one.look, one.rows) for one in (again, before)] == [(2, renewed.rows), (3, first.rows)]
