@@ -16,6 +16,7 @@ from resources.call_metadata import collected
 from resources.storage_io_manager import write_handle
 
 FAILED_PARTITIONS = "failed_partitions"
+PERMANENTLY_FAILED = "permanently_failed_partitions"
 BACKFILL_TAG = "dagster/backfill"
 CANCELED = "CANCELED"
 _SHOWN = 5
@@ -79,7 +80,7 @@ class _ManyPartitions:
         self._provenance = Provenance(context)
         self._results: dict[str, list[dg.AssetCheckResult]] = {}
         self._failed: dict[str, str] = {}
-        self._is_permanent = False
+        self._permanent: list[str] = []
 
     def make(self, key: str) -> None:
         one = OnePartition(self._context, key, shares_run=True)
@@ -92,10 +93,12 @@ class _ManyPartitions:
                     self._record(key, event, made_from)
         except dg.Failure as failure:
             self._failed[key] = failure.description or "failed"
-            self._is_permanent = self._is_permanent or not failure.allow_retries
+            if not failure.allow_retries:
+                self._permanent.append(key)
             self._context.log.warning(f"{key}: {failure.description}")
         except Exception as error:  # a bug in one task must not cost the others their work; it fails the run below
-            self._failed[key] = f"{type(error).__name__}: {error}"
+            # Alerts quote the reason, and the error's text may quote a row.
+            self._failed[key] = f"{type(error).__name__}; the run's log says more"
             self._context.log.exception(f"{key} met an error that nobody expected")
 
     def leave_out(self, key: str) -> None:
@@ -107,13 +110,16 @@ class _ManyPartitions:
     def raise_failures(self, tried: int) -> None:
         if not self._failed:
             return
-        if self._is_permanent:
+        if self._permanent:
             stamp(self._context.instance, self._context.run.run_id)
         named = "; ".join(f"{key}: {reason}" for key, reason in list(self._failed.items())[:_SHOWN])
         more = f"; and {len(self._failed) - _SHOWN} more" if len(self._failed) > _SHOWN else ""
         raise dg.Failure(
             f"{len(self._failed)} of {tried} partitions failed: {named}{more}",
-            metadata={FAILED_PARTITIONS: dg.MetadataValue.json(self._failed)},
+            metadata={
+                FAILED_PARTITIONS: dg.MetadataValue.json(self._failed),
+                PERMANENTLY_FAILED: dg.MetadataValue.json(self._permanent),
+            },
             allow_retries=False,
         )
 

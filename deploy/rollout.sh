@@ -23,6 +23,8 @@ under_way() {
     kubectl --namespace "$namespace" get pods --output name --field-selector status.phase=Running \
         --selector app.kubernetes.io/component=run_worker
 }
+# Whatever ends this before the services are new leaves the former daemon at work, not none.
+trap 'daemon 1' EXIT
 daemon 0
 deadline=$((SECONDS + ${DRAIN_SECONDS:-600}))
 while [ -n "$(under_way)" ]; do
@@ -45,11 +47,11 @@ wait -n "$waiting" "$failing" || true
 kill "$waiting" "$failing" 2>/dev/null || true
 if [ "$(kubectl --namespace "$namespace" get job promptory-migration --output 'jsonpath={.status.succeeded}')" != 1 ]; then
     kubectl --namespace "$namespace" logs job/promptory-migration --tail=50 >&2 || true
-    daemon 1
     echo "The migration did not succeed; the pods at work were left as they are." >&2
     exit 1
 fi
 
+trap - EXIT
 stage services
 # A changed ConfigMap alone starts no pod anew.
 kubectl --namespace "$namespace" rollout restart deployment/promptory-code deployment/promptory-web deployment/promptory-daemon

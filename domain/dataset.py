@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from domain.errors import InputError
 from domain.identity import canonical_json, content_id
 
 MAX_CELL_CHARACTERS = 100_000
@@ -85,6 +86,29 @@ def normalise_text(value: str) -> str:
     """NFC, Unix newlines, no NUL, no surrounding white space."""
     text = value.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
     return unicodedata.normalize("NFC", text).strip()
+
+
+def cell_text(value: Any, field: str) -> str:
+    """What a source's value is as text, in dataset and batch alike: null is empty text, numbers are written out.
+
+    Raises:
+        InputError: it is an object, a list or bytes, has over `MAX_CELL_CHARACTERS`, or no UTF-8 can say it.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, Mapping | list | tuple | set | bytes | bytearray):
+        kind = "an object" if isinstance(value, Mapping) else "bytes" if isinstance(value, bytes) else "a list"
+        raise InputError(f"the field is {kind}, not text", field=field, mend="write it as text.")
+    text = normalise_text(value if isinstance(value, str) else str(value))
+    if len(text) > MAX_CELL_CHARACTERS:
+        raise InputError(
+            f"the cell has {len(text):,} characters, more than {MAX_CELL_CHARACTERS:,}",
+            field=field,
+            mend="shorten it, or drop the row.",
+        )
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise InputError("the cell is not valid UTF-8", field=field, mend="save it as UTF-8.")
+    return text
 
 
 def input_key(inputs: Mapping[str, str]) -> str:

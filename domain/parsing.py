@@ -123,6 +123,8 @@ def _parse_json(contract: JsonContract, text: str) -> dict[str, Any]:
         failure = cast("ValidationError | None", best_match(errors))
     except RecursionError as error:
         raise OutputParseError("the answer is nested too deeply to be checked") from error
+    except OverflowError as error:  # as `multipleOf` with a fraction
+        raise OutputParseError("the answer holds a number too large to be checked") from error
     if failure is not None:
         place = ".".join(str(part) for part in failure.absolute_path) or "the object"
         raise OutputParseError(f"the answer breaks its schema at {place}: {failure.message[:200]}", field=place)

@@ -57,6 +57,20 @@ def template_fields(template: str) -> frozenset[str]:
         ) from error
 
 
+def fields_read(prompt: PromptVersion) -> frozenset[str]:
+    """The fields that the prompt reads from the row: of all steps, without the answers of earlier ones.
+
+    Raises:
+        TemplateError: a template is not valid.
+    """
+    read: set[str] = set()
+    answered: set[str] = set()
+    for step in prompt.steps:
+        read |= template_fields(step.output_prompt) - answered
+        answered.add(step.name)
+    return frozenset(read)
+
+
 def check_templates(prompt: PromptVersion, input_fields: tuple[str, ...]) -> None:
     """Refuse a prompt whose templates read fields that no row and no earlier step gives, or that leave the sandbox.
 

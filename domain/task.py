@@ -20,6 +20,7 @@ from domain.identity import content_id
 from domain.names import TASK_NAME_PATTERN
 from domain.optimization import OptimizerSpec, proposal_model, stages_of
 from domain.prompt import MODEL_PATTERN, Demonstration, PromptParameters, PromptStep, PromptVersion
+from domain.rendering import fields_read
 from domain.schedule import ScheduleSpec
 
 
@@ -174,11 +175,19 @@ class Task(_Part):
 
     @cached_property
     def reading(self) -> dict[str, Any]:
-        """What the rows are read and checked by, as JSON values: dataset, output contract and evaluators."""
+        """What the rows are read and checked by, as JSON values: dataset, output contract, evaluators, unread inputs.
+
+        Raises:
+            TemplateError: a template is not valid.
+        """
+        read = fields_read(self.prompt.version())
+        unread = [name for name in self.dataset.inputs if name not in read]
         return {
             "dataset": self.dataset.model_dump(mode="json"),
             "contract": self.prompt.steps[-1].output.model_dump(mode="json"),
             "evaluators": [spec.model_dump(mode="json") for spec in self.evaluators],
+            # Said only where there are any: the fingerprints of all other tasks stay what sensors have kept.
+            **({"unread": unread} if unread else {}),
         }
 
     @property

@@ -20,7 +20,7 @@ class RetentionConfig(dg.Config):
         default=None, ge=7, description="Journals of optimization runs that finished so long ago."
     )
     dagster_runs_keep_days: int | None = Field(
-        default=None, ge=7, description="Dagster runs that failed or were cancelled so long ago, with their events."
+        default=None, ge=7, description="Dagster runs that failed or were cancelled so long ago and made nothing."
     )
 
 
@@ -47,16 +47,29 @@ def drop_old(context: dg.OpExecutionContext, config: RetentionConfig, database: 
 
 
 def _drop_runs(instance: dg.DagsterInstance, now: datetime, keep_days: int | None) -> int:
-    """Runs that succeeded stay: their events are what assets are known by."""
+    """Runs that made something stay, whatever became of them: their events are what assets are known by.
+
+    A run of many partitions fails where one of them does, and holds what it made of the others.
+    """
     if keep_days is None:
         return 0
     old = dg.RunsFilter(statuses=ENDED_BADLY, created_before=now - timedelta(days=keep_days))
     dropped = 0
-    while ids := instance.get_run_ids(old, limit=RUNS_AT_ONCE):
-        for run_id in ids:
+    cursor: str | None = None
+    while ids := instance.get_run_ids(old, cursor=cursor, limit=RUNS_AT_ONCE):
+        # Looked up before the page goes: the next one begins after a run that is still there.
+        unmade = [run_id for run_id in ids if not _made_something(instance, run_id)]
+        kept = [run_id for run_id in ids if run_id not in set(unmade)]
+        for run_id in unmade:
             instance.delete_run(run_id)
-        dropped += len(ids)
+        dropped += len(unmade)
+        cursor = kept[-1] if kept else cursor
     return dropped
+
+
+def _made_something(instance: dg.DagsterInstance, run_id: str) -> bool:
+    made = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION, limit=1)
+    return bool(made.records)
 
 
 @dg.job(name="database_retention", description="Drop old journals, old failed Dagster runs and old notes of alerts.")

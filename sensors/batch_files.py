@@ -24,6 +24,7 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+OVER = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 @dg.sensor(
@@ -78,16 +79,17 @@ def requests_for(instance: dg.DagsterInstance, wanted: Sequence[DueTask], now: d
 
 
 def _failures(instance: dg.DagsterInstance, wanted: Sequence[DueTask], now: datetime) -> dict[str, int]:
-    """By run key: how many runs for exactly that failed, the last of them a while ago; none that a person must mend.
+    """By run key: how many runs for exactly that failed or were terminated, the last of them a while ago; none that a
+    person must mend.
 
     A run that has begun leaves other work behind (a file that is taken in, another claim), and is no longer found. A
     store or server that was away for longer than Dagster's own retries take may be there again.
     """
     if not wanted:
         return {}
-    failed = dg.RunsFilter(tags={WORK_TAG: [due.key for due in wanted]}, statuses=[dg.DagsterRunStatus.FAILURE])
+    ended = dg.RunsFilter(tags={WORK_TAG: [due.key for due in wanted]}, statuses=OVER)
     found: dict[str, Failures] = {}
-    for record in instance.get_run_records(failed):
+    for record in instance.get_run_records(ended):
         tags = record.dagster_run.tags
         if PERMANENT_FAILURE_TAG not in tags:
             found.setdefault(f"{tags[PARTITION_TAG]}:{tags[WORK_TAG]}", Failures()).add(record, now)

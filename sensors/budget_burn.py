@@ -8,6 +8,7 @@ import dagster as dg
 from resources.alerts.alert import Alert
 from resources.alerts.budgets import budget_notices
 from resources.alerts.delivery import deliver, tell
+from resources.alerts.freezes import number_freezes
 from resources.alerts.sinks import Sink
 from resources.alerts_resource import AlertsResource
 from resources.database.session import Database
@@ -48,7 +49,8 @@ def tell_budgets(
     database: Database, sinks: Sequence[Sink], lines: Sequence[BudgetLine], now: datetime, zone: tzinfo
 ) -> int:
     """Tell what has not been told yet; how much there is to tell in all. What a hook does not take is tried again."""
-    notices = list(budget_notices(lines, now.timestamp(), zone))
+    freezes = number_freezes(database, lines, now)
+    notices = list(budget_notices(lines, freezes, now.timestamp(), zone))
     for notice in notices:
 
         def message(_keys: set[str], alert: Alert = notice.alert) -> Alert:

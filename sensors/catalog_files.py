@@ -1,7 +1,7 @@
 """Sensor: task files and dataset files, new or changed."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -18,7 +18,7 @@ from resources.catalog_resource import CatalogResource
 from resources.database.repositories import dataset_versions, prompt_versions, tasks
 from resources.database.session import Database
 from resources.database_resource import DatabaseResource
-from sensors.failed_ingests import ingests_to_repeat
+from sensors.failed_ingests import ASKED_AGAIN_TAG, ingests_to_repeat
 from sensors.kept_cursor import KeptCursor
 
 INTERVAL_S = 15
@@ -54,12 +54,14 @@ def catalog_files(
         context.log.error(str(error))
     with database.connect() as opened:
         known = cursor.tasks or already_ingested(reading.entries, opened)
-        known = _without_failed(context.instance, known, reading.entries, opened)
+        failed = _failed(context.instance)
+        known = _without_failed(failed, known, reading.entries, opened)
     watch = ChangeWatch(cursor, catalog.landing_root(), _after(READING_S))
     now = _fingerprints(context, watch, reading.entries)
     changes = _changes(known, now)
     number = cursor.requests + bool(changes)
-    requests = run_requests(changes, now, _partitions_with(context.instance, list(now)), number)
+    again = {name: asked + 1 for name, asked in failed.items() if cursor.tasks.get(name) == now.get(name)}
+    requests = run_requests(changes, now, _partitions_with(context.instance, list(now)), number, again)
     after = Cursor({**known, **now}, watch.digests, number)
     return dg.SensorResult(
         run_requests=requests,
@@ -69,7 +71,11 @@ def catalog_files(
 
 
 def run_requests(
-    changes: Mapping[str, Sequence[str]], now: Mapping[str, TaskFingerprint], order: Sequence[str], number: int
+    changes: Mapping[str, Sequence[str]],
+    now: Mapping[str, TaskFingerprint],
+    order: Sequence[str],
+    number: int,
+    again: Mapping[str, int],
 ) -> list[dg.RunRequest]:
     """One run per task where few changed; otherwise tasks with the same changed assets share runs.
 
@@ -78,15 +84,18 @@ def run_requests(
         order: all tasks that are partitions, in Dagster's order.
         number: of this time that runs are requested. With what the files say it makes the runs' keys: asked again, they
             are the same runs; what changes and changes back is read again.
+        again: of tasks whose files said the same before, how often they are asked for again with this.
     """
     if len(changes) <= SINGLY:
-        return [_request(KeyRange((name,)), assets, now, number) for name, assets in changes.items()]
-    by_assets: dict[tuple[str, ...], list[str]] = {}
+        return [
+            _request(KeyRange((name,)), assets, now, number, again.get(name, 0)) for name, assets in changes.items()
+        ]
+    alike: dict[tuple[tuple[str, ...], int], list[str]] = {}
     for name, assets in changes.items():
-        by_assets.setdefault(tuple(assets), []).append(name)
+        alike.setdefault((tuple(assets), again.get(name, 0)), []).append(name)
     return [
-        _request(one, assets, now, number)
-        for assets, names in by_assets.items()
+        _request(one, assets, now, number, asked)
+        for (assets, asked), names in alike.items()
         for one in bridged_ranges(order, names, MOST_PER_RUN, LONGEST_RANGE)
     ]
 
@@ -108,15 +117,17 @@ def already_ingested(entries: Sequence[CatalogEntry], database: Database) -> dic
     return known
 
 
+def _failed(instance: dg.DagsterInstance) -> dict[str, int]:
+    return ingests_to_repeat(instance, instance.get_dynamic_partitions(str(tasks_partitions.name)), datetime.now(UTC))
+
+
 def _without_failed(
-    instance: dg.DagsterInstance,
+    failed: Collection[str],
     known: Mapping[str, TaskFingerprint],
     entries: Sequence[CatalogEntry],
     database: Database,
 ) -> dict[str, TaskFingerprint]:
     """`known`, with what was really read of tasks whose runs failed and are to be asked for again."""
-    order = instance.get_dynamic_partitions(str(tasks_partitions.name))
-    failed = ingests_to_repeat(instance, order, datetime.now(UTC))
     if not failed:
         return dict(known)
     read = already_ingested([entry for entry in entries if entry.task.name in failed], database)
@@ -151,14 +162,16 @@ def _changes(known: Mapping[str, TaskFingerprint], now: Mapping[str, TaskFingerp
     return found
 
 
-def _request(chosen: KeyRange, assets: Sequence[str], now: Mapping[str, TaskFingerprint], number: int) -> dg.RunRequest:
+def _request(
+    chosen: KeyRange, assets: Sequence[str], now: Mapping[str, TaskFingerprint], number: int, again: int
+) -> dg.RunRequest:
     selection = [dg.AssetKey(asset) for asset in assets]
     content = [[name, now[name].dataset, now[name].prompt] for name in chosen.keys]
     told = chosen.keys[0] if len(chosen.keys) == 1 else f"{len(chosen.keys)} tasks"
     return dg.RunRequest(
         run_key=f"{told}:{number}:{content_id([list(assets), content])}",
         partition_key=chosen.keys[0] if len(chosen.keys) == 1 else None,
-        tags={} if len(chosen.keys) == 1 else chosen.tags,
+        tags={**({} if len(chosen.keys) == 1 else chosen.tags), **({ASKED_AGAIN_TAG: str(again)} if again else {})},
         asset_selection=selection,
     )
 

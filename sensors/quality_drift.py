@@ -78,10 +78,11 @@ def tick(
         context.log.error(str(error))
     requests: list[dg.RunRequest] = []
     for task in (entry.task for entry in reading.entries):
+        found = list(find_drifts(database, storage, task, now))  # a rest is from telling: looks go on
         last = told.get(task.name, _Told())
         if last.at and now - datetime.fromisoformat(last.at) < timedelta(days=task.drift.cooldown_days):
             continue
-        drift = next((one for one in find_drifts(database, storage, task, now) if one.key not in last.keys), None)
+        drift = next((one for one in found if one.key not in last.keys), None)
         if drift is None:
             continue
         requested = task.drift.then == "optimize"

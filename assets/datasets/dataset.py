@@ -14,16 +14,20 @@ from assets.datasets.quality import (
     leakage_finding,
     near_leakage_finding,
     schema_finding,
+    sealed_test_finding,
 )
 from assets.failures import clear_failures
 from assets.one_partition import AssetEvent, OnePartition, each_partition
 from assets.partitions import INGEST_POLICY, tasks_partitions
 from assets.presentation.charts import count_chart
 from assets.presentation.tables import markdown_table
-from domain.contracts import OutputContract
 from domain.dataset import DatasetVersion
-from resources.catalog.snapshot import Snapshot, take_snapshot
+from domain.errors import NotFoundError
+from domain.prompt import PromptVersion
+from domain.rendering import fields_read
+from resources.catalog.snapshot import Snapshot, moves_since_other, take_snapshot
 from resources.catalog_resource import CatalogResource
+from resources.database.session import Database
 from resources.database_resource import DatabaseResource
 from resources.storage.datasets import DatasetStore
 from resources.storage_resource import StorageResource
@@ -36,12 +40,22 @@ SHOWN_SOURCES = 50
 CHECKS = [
     dg.AssetCheckSpec("schema", asset="dataset", description="Every row has the declared columns and answers."),
     dg.AssetCheckSpec("duplicate_rows", asset="dataset", description="No row stands twice."),
-    dg.AssetCheckSpec("split_leakage", asset="dataset", blocking=True, description="No input is in two splits."),
+    dg.AssetCheckSpec(
+        "split_leakage",
+        asset="dataset",
+        blocking=True,
+        description="No test row looks the same to the prompt as a train or dev row.",
+    ),
     dg.AssetCheckSpec(
         "near_leakage", asset="dataset", description="No test row is a train row with other punctuation."
     ),
+    dg.AssetCheckSpec(
+        "sealed_test", asset="dataset", description="No row of an earlier version has come into test or left it."
+    ),
     dg.AssetCheckSpec("label_balance", asset="dataset", description="Every label has rows to learn from."),
 ]
+
+ERRORS = ("split_leakage", "sealed_test")
 
 
 @dg.asset(
@@ -72,22 +86,32 @@ def _snapshot(
         entry = catalog.catalog().get(context.partition_key)
         store = DatasetStore(storage.path())
         snapshot = take_snapshot(entry, catalog.landing_root(), opened, store, datetime.now(UTC))
+        sealed = _sealed_test(snapshot, opened, store)
     yield dg.Output(
         snapshot.version, data_version=dg.DataVersion(snapshot.version.id), metadata=_metadata(snapshot, storage)
     )
-    yield from _checks(snapshot, entry.task.prompt.steps[-1].output)
+    yield from _checks(snapshot, entry.task.prompt.version(), sealed)
 
 
-def _checks(snapshot: Snapshot, contract: OutputContract) -> Iterator[dg.AssetCheckResult]:
+def _sealed_test(snapshot: Snapshot, database: Database, store: DatasetStore) -> Finding:
+    try:
+        return sealed_test_finding(*moves_since_other(snapshot, database, store))
+    except NotFoundError as error:
+        return Finding(False, f"Cannot be told: {error}")
+
+
+def _checks(snapshot: Snapshot, prompt: PromptVersion, sealed: Finding) -> Iterator[dg.AssetCheckResult]:
+    read = fields_read(prompt)
     findings: dict[str, Finding] = {
         "schema": schema_finding(snapshot.quarantined, snapshot.version.rows),
         "duplicate_rows": duplicates_finding(snapshot.quarantined),
-        "split_leakage": leakage_finding(snapshot.rows),
-        "near_leakage": near_leakage_finding(snapshot.rows),
-        "label_balance": balance_finding(snapshot.rows, contract),
+        "split_leakage": leakage_finding(snapshot.rows, read),
+        "near_leakage": near_leakage_finding(snapshot.rows, read),
+        "sealed_test": sealed,
+        "label_balance": balance_finding(snapshot.rows, prompt.steps[-1].output),
     }
     for name, finding in findings.items():
-        severity = dg.AssetCheckSeverity.ERROR if name == "split_leakage" else dg.AssetCheckSeverity.WARN
+        severity = dg.AssetCheckSeverity.ERROR if name in ERRORS else dg.AssetCheckSeverity.WARN
         yield dg.AssetCheckResult(
             check_name=name,
             passed=finding.passed,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from domain.contracts import ChoiceContract, OutputContract
-from domain.dataset import Row, Split, input_key
+from domain.dataset import DatasetVersion, Row, Split, input_key
+from domain.split_moves import SplitMoves
 from resources.catalog.ingest import QuarantinedRow
 
 WORDS = re.compile(r"\w+")
@@ -41,26 +42,59 @@ def duplicates_finding(quarantined: Sequence[QuarantinedRow]) -> Finding:
     return Finding(False, f"{len(duplicates)} repeated rows were left out; the first: row {duplicates[0].row}.")
 
 
-def leakage_finding(rows: Sequence[Row]) -> Finding:
-    """Whether an input, case and white space apart, is in more than one split. Corrupt data: it blocks."""
-    splits: dict[str, set[Split]] = defaultdict(set)
-    for row in rows:
-        splits[input_key(row.inputs)].add(row.split)
-    leaked = sum(len(found) > 1 for found in splits.values())
-    if leaked:
-        return Finding(False, f"{leaked} inputs are in more than one split.")
-    return Finding(True, "No input is in two splits.")
+def leakage_finding(rows: Sequence[Row], read: Collection[str]) -> Finding:
+    """Whether a test row looks the same to the prompt as a train or dev row, case and white space apart. It blocks.
+
+    Args:
+        read: the fields that the prompt reads; rows that differ in other columns only are one question to a model.
+    """
+    leaked = _leaked(rows, lambda row: input_key(_shown(row, read)))
+    if not leaked:
+        return Finding(True, "No test row looks the same to the prompt as a train or dev row.")
+    tested = sum(row.split is Split.TEST for row in rows)
+    same = f"{leaked} of {tested} test rows look the same to the prompt as train or dev rows"
+    unread = ", ".join(name for name in rows[0].inputs if name not in read)
+    if not unread:
+        return Finding(False, f"{same}.")
+    mend = f"Take {unread} out of dataset.inputs, or let the prompt read it."
+    return Finding(False, f"{same}: it does not read {unread}. {mend}")
 
 
-def near_leakage_finding(rows: Sequence[Row]) -> Finding:
-    """Whether a test row differs from a train or dev row by punctuation only."""
-    splits: dict[str, set[Split]] = defaultdict(set)
-    for row in rows:
-        splits[" ".join(WORDS.findall(input_key(row.inputs)))].add(row.split)
-    leaked = sum(Split.TEST in found and len(found) > 1 for found in splits.values())
+def near_leakage_finding(rows: Sequence[Row], read: Collection[str]) -> Finding:
+    """Whether a test row differs from a train or dev row, as the prompt shows them, by punctuation only.
+
+    Args:
+        read: the fields that the prompt reads.
+    """
+    leaked = _leaked(rows, lambda row: " ".join(WORDS.findall(input_key(_shown(row, read)))))
     if leaked:
-        return Finding(False, f"{leaked} test inputs differ from a train or dev row by punctuation only.")
-    return Finding(True, "No test input is a train or dev row with other punctuation.")
+        return Finding(False, f"{leaked} test rows differ from a train or dev row by punctuation at most.")
+    return Finding(True, "No test row is a train or dev row with other punctuation.")
+
+
+def _shown(row: Row, read: Collection[str]) -> dict[str, str]:
+    return {name: text for name, text in row.inputs.items() if name in read}
+
+
+def _leaked(rows: Sequence[Row], key_of: Callable[[Row], str]) -> int:
+    """How many test rows have the key of a row that is not sealed."""
+    open_keys = {key_of(row) for row in rows if row.split is not Split.TEST}
+    return sum(key_of(row) in open_keys for row in rows if row.split is Split.TEST)
+
+
+def sealed_test_finding(earlier: DatasetVersion | None, moves: SplitMoves) -> Finding:
+    """Whether rows came into `test` or left it since the version `earlier`."""
+    if earlier is None:
+        return Finding(True, "There is no other version whose rows prompts may have learned from.")
+    if not moves.any:
+        return Finding(True, f"No row of dataset version {earlier.version} has come into test or left it.")
+    return Finding(
+        False,
+        f"Since dataset version {earlier.version}, {moves.into_test} rows have come from train or dev into test and "
+        f"{moves.out_of_test} have left it: prompts made before may have learned from what is test now. Put "
+        "dataset.inputs and dataset.split back as they were; where that is not it, optimize again from the authored "
+        "prompt, and compare no test scores across the two versions.",
+    )
 
 
 def balance_finding(rows: Sequence[Row], contract: OutputContract) -> Finding:

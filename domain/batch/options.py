@@ -111,7 +111,11 @@ class BatchQuery(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sql: str = Field(min_length=1, description="One SELECT that gives the input columns and the key.")
+    sql: str = Field(
+        min_length=1,
+        description="One SELECT that gives the input columns and the key, with an ORDER BY: "
+        "the same rows in another order are a new batch.",
+    )
     variable: str = Field(
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
         description="Environment variable that holds the SQLAlchemy URL; never the URL itself.",

@@ -18,8 +18,8 @@ lists no such job says nothing."""
 PROVIDER_BATCH_PURPOSE = "provider_batch"
 """The purpose of calls that a job made. Their latency is the job's, which may be hours: percentiles leave them out."""
 
-MOST_JOBS_PER_CHUNK = 3
-"""After so many jobs of one round, what is left of a chunk is asked directly: some provider never answers some row."""
+MOST_JOBS_PER_ROW = 3
+"""After so many jobs of one round, a row is asked directly: some provider never answers some row."""
 
 
 class JobState(StrEnum):
@@ -50,9 +50,6 @@ HOLDING = (JobState.HELD, JobState.CREATING, JobState.SUBMITTED, JobState.ENDED,
 
 FOR_A_WORKER = (JobState.PLANNED, JobState.HELD, JobState.ENDED, JobState.SETTLED)
 """States that a worker can lead on at once."""
-
-WITH_OTHERS = (JobState.CREATING, JobState.SUBMITTED, JobState.QUARANTINED)
-"""States in which a job's rows may be answered elsewhere, so that nobody else may ask them."""
 
 
 class RowReserve(NamedTuple):

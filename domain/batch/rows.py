@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from domain.dataset import MAX_CELL_CHARACTERS, normalise_text
+from domain.dataset import MAX_CELL_CHARACTERS, cell_text
 from domain.errors import InputError
 
 OWN_FIELD = "_promptory"
@@ -59,20 +59,10 @@ def _inputs(values: Mapping[str, Any], fields: Sequence[str]) -> dict[str, str]:
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:
+    # Null may be meant; of an absent field nobody knows, and a batch has no list of columns to hold it against.
     if name not in values:
         raise InputError("the field is missing", field=name)
-    value = values[name]
-    if value is None:
-        return ""
-    if isinstance(value, Mapping | list | tuple | set | bytes | bytearray):
-        kind = "an object" if isinstance(value, Mapping) else "bytes" if isinstance(value, bytes) else "a list"
-        raise InputError(f"the field is {kind}, not text", field=name)
-    text = normalise_text(value if isinstance(value, str) else str(value))
-    if len(text) > MAX_CELL_CHARACTERS:
-        raise InputError(f"the cell has {len(text):,} characters, more than {MAX_CELL_CHARACTERS:,}", field=name)
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise InputError("the cell is not valid UTF-8", field=name)
-    return text
+    return cell_text(values[name], name)
 
 
 def _shown(value: Any) -> str | None:

@@ -44,7 +44,7 @@ def plan(
     Args:
         assets: names of assets that share one partition set; `dataset`, `prompt_version`, `optimization_run`,
             `evaluation` and `promotion` are by task, `call_log` is by day.
-        partitions: `"all"`, or any of: keys, patterns (`support_*`), ranges in the order of the set
+        partitions: `"all"`, or one or any of: keys, patterns (`support_*`), ranges in the order of the set
             (`2026-11-01..2026-11-07`).
         force: make what is fresh as well. It pays for nothing twice, but it is work.
         environment: of this process where none is given.
@@ -87,19 +87,18 @@ def launch(
 
     Raises:
         ConflictError: `key` stands for another request.
-        InputError: nothing is to be made, or as for `plan`.
+        InputError: nothing is to be made, `key` is blank, or as for `plan`.
+        RunFailedError: a signal ended it in this process; launched again with its key, it goes on.
         NotFoundError, ConfigurationError, DatabaseUnavailableError, SchemaVersionError: as for `plan`.
     """
     nodes = chosen(assets)
-    name = key or uuid4().hex[:12]
+    name = _name(key)
     request = make_request([node.name for node in nodes], partitions, force)
     with _opened(environment) as (used, instance, database):
-        known = records.find(instance, name)
-        record = _new(used, instance, database, nodes, partitions, name, request, way) if known is None else known
+        record = records.find(instance, name) or _new(used, instance, database, nodes, partitions, name, request, way)
         backfill = records.same(record, request).backfill
         if backfill.way == "in_process" and record.state == "running":
-            with nullcontext() if verbose else streams_to_file(used.home / LOG_FILE):
-                _work(used, instance, backfill, watch)
+            _work(used, instance, backfill, watch, verbose=verbose)
         return backfill
 
 
@@ -188,6 +187,18 @@ def _opened(environment: Environment | None) -> Iterator[tuple[Environment, dg.D
         database.dispose()
 
 
+def _name(key: str | None) -> str:
+    if key is None:
+        return uuid4().hex[:12]
+    if not key.strip():
+        raise InputError(
+            "the key is blank",
+            field="key",
+            mend="give it a name, or leave it out for a new one (is a variable unset?).",
+        )
+    return key
+
+
 def _new(
     environment: Environment,
     instance: dg.DagsterInstance,
@@ -200,8 +211,9 @@ def _new(
 ) -> Record:
     planned = make_plan(environment, instance, database, nodes, partitions, force=request.force, with_costs=False)
     if not planned.to_run:
+        left_out = "".join(f"; not in the plan: {problem}" for problem in planned.problems)
         raise InputError(
-            f"nothing is to be made: all of {len(planned.partitions)} partitions are fresh",
+            f"nothing is to be made: all of {len(planned.partitions)} partitions are fresh{left_out}",
             field="partitions",
             mend="`--force` makes them again.",
         )
@@ -218,6 +230,8 @@ def _work(
     instance: dg.DagsterInstance,
     backfill: Backfill,
     watch: Watch | None,
+    *,
+    verbose: bool,
 ) -> None:
     def progress(outcome: Outcome) -> None:
         if watch is not None:
@@ -225,7 +239,8 @@ def _work(
 
     with alone(environment, backfill.id) as free:
         if free:  # otherwise another process makes it, and this launch changes nothing
-            make_runs(environment, instance, backfill, progress)
+            with nullcontext() if verbose else streams_to_file(environment.home / LOG_FILE):
+                make_runs(environment, instance, backfill, progress)
 
 
 def _status(environment: Environment, instance: dg.DagsterInstance, record: Record) -> Status:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from domain.dataset import DatasetVersion
+from domain.errors import StateUnavailableError
 from orchestration.environments import Environment
 from resources.catalog.catalog import Catalog, CatalogEntry
 from resources.catalog.changes import ChangeWatch, Cursor, TaskFingerprint, fingerprint_of
@@ -24,7 +25,7 @@ class CatalogState:
 
     Attributes:
         entries: readable tasks by name.
-        problems: one sentence per file that is not.
+        problems: one sentence per task file that is not, and per task whose dataset files are not.
         datasets: the newest dataset version by task.
         changed: by asset, the tasks whose files say something new.
     """
@@ -46,7 +47,8 @@ def read_catalog(environment: Environment, database: Database, *, with_files: bo
     Raises:
         ConfigurationError, InputError: the settings file is not usable.
         DatabaseUnavailableError, SchemaVersionError: the database cannot be read.
-        OSError: a dataset file disappeared while it was read.
+        OSError: the landing folder cannot be listed.
+        StateUnavailableError: its store does not answer.
     """
     reading = Catalog(environment.catalog, environment.endpoint_kinds()).read()
     entries = {entry.task.name: entry for entry in reading.entries}
@@ -59,15 +61,33 @@ def read_catalog(environment: Environment, database: Database, *, with_files: bo
         newest = dataset_versions.latest_of_all(session)
         prompts = prompt_versions.ids_of_all(session)
     watch = ChangeWatch(Cursor(), path_at(environment.landing_root))
-    now = {name: found for name, entry in entries.items() if (found := watch.fingerprint(entry)) is not None}
+    now, unread = _fingerprints(watch, entries)
+    entries = {name: entry for name, entry in entries.items() if name in now}
     changed_rows = {name for name in entries if _has_new_rows(entries[name], stored.get(name), newest, now[name])}
     changed_prompts = {name for name, one in now.items() if (name, one.prompt) not in prompts}
     return CatalogState(
         entries,
-        problems,
+        (*problems, *unread),
         newest,
         {"dataset": frozenset(changed_rows), "prompt_version": frozenset(changed_prompts)},
     )
+
+
+def _fingerprints(
+    watch: ChangeWatch, entries: Mapping[str, CatalogEntry]
+) -> tuple[dict[str, TaskFingerprint], list[str]]:
+    """By task; of those whose dataset files cannot be read, a sentence."""
+    found: dict[str, TaskFingerprint] = {}
+    unread: list[str] = []
+    for name, entry in entries.items():
+        try:
+            fingerprint = watch.fingerprint(entry)
+        except (OSError, StateUnavailableError) as error:
+            unread.append(f"{entry.path}: the dataset files of {name} cannot be read: {error}")
+            continue
+        if fingerprint is not None:
+            found[name] = fingerprint
+    return found, unread
 
 
 def _has_new_rows(

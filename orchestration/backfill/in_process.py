@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 import dagster as dg
 
@@ -15,37 +17,49 @@ from assets.partition_ranges import key_ranges
 from orchestration.abandoned_runs import close_abandoned_runs, own_tags
 from orchestration.backfill import records
 from orchestration.backfill.graph import ASSETS, keys_in_order, nodes
-from orchestration.backfill.outcome import Outcome, read_outcome
+from orchestration.backfill.outcome import Outcome, is_interruption, read_outcome
 from orchestration.backfill.records import BACKFILL_TAG, KEY_TAG
 from orchestration.backfill.types import Backfill
 from orchestration.environments import Environment
+from orchestration.run_report import RunFailedError
 from orchestration.task_resources import build_task_resources
 
 LOCK_FOLDER = "backfills"
+LOOKS, LOOK_S = 10, 0.05
+"""So often, and after so many seconds, who wants to work asks again: looking takes a moment."""
+
 Progress = Callable[[Outcome], None]
 
 
 @contextmanager
-def alone(environment: Environment, backfill_id: str) -> Iterator[bool]:
+def alone(environment: Environment, backfill_id: str, sleep: Callable[[float], None] = time.sleep) -> Iterator[bool]:
     """Whether this process is the only one to work on the backfill; if so, it stays that for the block.
 
-    A killed process lets go by itself.
+    A killed process lets go by itself. Somebody who only looks is waited for.
     """
     with _lock_path(environment, backfill_id).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+        tries = 0
+        while not (free := _locked(lock, fcntl.LOCK_EX)) and tries < LOOKS:
+            sleep(LOOK_S)
+            tries += 1
+        yield free
 
 
 def is_worked_on(environment: Environment, backfill_id: str) -> bool:
     """Whether a process of this machine works on it now."""
-    if not _lock_path(environment, backfill_id).exists():
+    path = _lock_path(environment, backfill_id)
+    if not path.exists():
         return False
-    with alone(environment, backfill_id) as free:
-        return not free
+    with path.open("w") as lock:  # shared: who looks is in the way of nobody else who does
+        return not _locked(lock, fcntl.LOCK_SH)
+
+
+def _locked(lock: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def make_runs(
@@ -62,6 +76,7 @@ def make_runs(
     run.
 
     Raises:
+        RunFailedError: a signal ended a run; the backfill stays as it is, to be launched again.
         ConfigurationError, InputError: the settings are not usable.
     """
     close_abandoned_runs(instance)
@@ -77,15 +92,27 @@ def make_runs(
         for chunk in ranges:
             if _is_canceled(instance, backfill):
                 return
-            job.execute_in_process(
+            result = job.execute_in_process(
                 instance=instance,
                 tags={**tags, **chunk.tags},
                 asset_selection=[dg.AssetKey.from_user_string(asset)],
                 raise_on_error=False,
             )
             progress(read_outcome(instance, backfill))
+            _stop_if_interrupted(result, backfill)
     failed = bool(read_outcome(instance, backfill).failed)
     records.set_over(instance, backfill, datetime.now(UTC), failed=failed)
+
+
+def _stop_if_interrupted(result: dg.ExecuteInProcessResult, backfill: Backfill) -> None:
+    """Dagster makes a failed run of Ctrl-C; who pressed it means all runs."""
+    if any(is_interruption(event) for event in result.all_events):
+        raise RunFailedError(
+            f"the backfill {backfill.key!r} was interrupted",
+            run_id=result.run_id,
+            mend=f"launch it again with --key {backfill.key}: it goes on where it stopped.",
+            interrupted=True,
+        )
 
 
 def _definitions(environment: Environment) -> dg.Definitions:

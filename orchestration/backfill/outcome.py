@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 
@@ -13,7 +14,7 @@ from orchestration.backfill.graph import keys_in_order, nodes
 from orchestration.backfill.records import BACKFILL_TAG
 from orchestration.backfill.types import Backfill, PartitionFailure, RunSummary
 
-_UNFINISHED = "its run has not finished"
+_BY_A_SIGNAL = "UNEXPECTED_TERMINATION"  # Dagster exports no name for it
 _EVENTS = {
     dg.DagsterEventType.ASSET_MATERIALIZATION,
     dg.DagsterEventType.STEP_FAILURE,
@@ -35,7 +36,8 @@ def read_outcome(instance: dg.DagsterInstance, backfill: Backfill) -> Outcome:
     """What the backfill's runs made and where they failed, so far.
 
     A partition that failed in one run and was made by a later one is made. What is made from a partition that failed is
-    not made either, and is named with that reason.
+    not made either, and is named with that reason. A run in the launching process that a signal ended failed nothing:
+    its partitions wait for the next launch.
     """
     outcome = Outcome({asset: set() for asset in backfill.targets})
     partition_set = next((nodes()[asset].partition_set for asset in backfill.targets), "tasks")
@@ -49,34 +51,62 @@ def read_outcome(instance: dg.DagsterInstance, backfill: Backfill) -> Outcome:
     return outcome
 
 
+def is_interruption(event: dg.DagsterEvent) -> bool:
+    """Whether a signal (Ctrl-C, SIGTERM) ended the run, and this says so."""
+    if event.event_type != dg.DagsterEventType.RUN_FAILURE:
+        return False
+    data: Any = event.event_specific_data  # None where somebody else reported the failure
+    reason = None if data is None else data.failure_reason
+    return reason is not None and reason.value == _BY_A_SIGNAL
+
+
 def _read_run(
     instance: dg.DagsterInstance, run: dg.DagsterRun, order: Sequence[str], backfill: Backfill, outcome: Outcome
 ) -> None:
     keys = keys_of_run(run.tags, order)
     assets = [one for one in backfill.targets if dg.AssetKey.from_user_string(one) in (run.asset_selection or ())]
     outcome.runs.append(RunSummary(run.run_id, run.status.value, tuple(assets), len(keys)))
-    reasons: dict[str, str] = {}
-    general = f"its run ended as {run.status.value}"
+    told = _read_events(instance, run)
+    for asset, key in told.made:
+        outcome.made.setdefault(asset, set()).add(key)
+    waits = backfill.way == "in_process" and told.interrupted
+    if not run.is_finished or run.is_success or waits:
+        return
+    for asset in assets:
+        wanted = set(backfill.targets[asset])
+        for key in keys:
+            if key in wanted:
+                reason = told.reasons.get(key, told.general)
+                outcome.failed[asset, key] = PartitionFailure(asset, key, reason, run.run_id)
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the events of a run say: assets with partitions that were made, and why others were not."""
+
+    general: str
+    made: list[tuple[str, str]] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
+    interrupted: bool = False
+
+
+def _read_events(instance: dg.DagsterInstance, run: dg.DagsterRun) -> _Told:
+    told = _Told(f"its run ended as {run.status.value}")
     for entry in instance.all_logs(run.run_id, of_type=_EVENTS):
         event = entry.dagster_event
         if event is None:
             continue
+        told.interrupted = told.interrupted or is_interruption(event)
         if event.is_step_materialization:
             made = event.step_materialization_data.materialization
-            outcome.made.setdefault(made.asset_key.to_user_string(), set()).add(str(made.partition))
+            told.made.append((made.asset_key.to_user_string(), str(made.partition)))
         elif event.is_step_failure:
             named = _named(event)
-            reasons.update(named)
-            general = general if named else _reason(event)
-        elif event.message:
-            general = general if reasons else (general if "Steps failed" in event.message else event.message)
-    if run.is_finished and not run.is_success:
-        for asset in assets:
-            wanted = set(backfill.targets[asset])
-            for key in keys:
-                if key in wanted:
-                    failure = PartitionFailure(asset, key, reasons.get(key, general), run.run_id)
-                    outcome.failed[asset, key] = failure
+            told.reasons.update(named)
+            told.general = told.general if named else _reason(event)
+        elif event.message and not told.reasons and "Steps failed" not in event.message:
+            told.general = event.message
+    return told
 
 
 def _named(event: dg.DagsterEvent) -> dict[str, str]:

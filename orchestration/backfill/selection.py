@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Literal
 
 from domain.errors import NotFoundError
 from domain.identity import content_id
 
-Selection = Sequence[str] | Literal["all"]
+Selection = Sequence[str] | str
+"""`all`, one key, pattern or range, or several."""
+
 ALL = "all"
 RANGE = ".."
 
@@ -32,8 +33,7 @@ class Request:
 
 def make_request(assets: Sequence[str], partitions: Selection, force: bool) -> Request:
     """The request in its canonical form."""
-    keys = (ALL,) if partitions == ALL else tuple(sorted(set(partitions)))
-    return Request(tuple(assets), keys, force)
+    return Request(tuple(assets), tuple(sorted(set(_as_written(partitions)))), force)
 
 
 def select(partitions: Selection, order: Sequence[str]) -> tuple[str, ...]:
@@ -45,9 +45,14 @@ def select(partitions: Selection, order: Sequence[str]) -> tuple[str, ...]:
     if partitions == ALL:
         return tuple(order)
     meant: set[str] = set()
-    for written in partitions:
+    for written in _as_written(partitions):
         meant.update(_meant_by(written, order))
     return tuple(key for key in order if key in meant)
+
+
+def _as_written(partitions: Selection) -> Sequence[str]:
+    # A string is a sequence of strings, too: its letters.
+    return (partitions,) if isinstance(partitions, str) else partitions
 
 
 def _meant_by(written: str, order: Sequence[str]) -> list[str]:

@@ -61,7 +61,7 @@ class Plan:
         partition_set: `tasks` or `days`.
         partitions: all that were selected.
         new_partitions: those of them that Dagster does not know yet; launching adds them.
-        problems: files that cannot be read, so that their tasks are not in the plan.
+        problems: task files and dataset files that cannot be read, so that their tasks are not in the plan.
     """
 
     partition_set: str

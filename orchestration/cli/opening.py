@@ -107,10 +107,9 @@ def open_catalog(environment: Environment) -> Catalog:
     return Catalog(environment.catalog, environment.endpoint_kinds())
 
 
-def with_task_cap(settings: CoreSettings, task: Task) -> CoreSettings:
-    """`settings` with the cap that the task's own file sets, where the settings set none for it."""
-    scope, cap = f"task:{task.name}", task.budget.total_usd
-    if cap is None or scope in settings.budgets:
-        return settings
-    budgets: dict[str, Decimal] = {**settings.budgets, scope: cap}
-    return settings.model_copy(update={"budgets": budgets})
+def with_task_cap(settings: CoreSettings, *tasks: Task) -> CoreSettings:
+    """`settings` with the caps that the tasks' own files set, where the settings set none for them."""
+    own: dict[str, Decimal] = {}
+    for task in tasks:
+        own |= task.caps()
+    return settings.model_copy(update={"budgets": {**own, **settings.budgets}})

@@ -35,8 +35,14 @@ class BudgetNotice:
     alert: Alert
 
 
-def budget_notices(lines: Iterable[BudgetLine], now: float, zone: tzinfo) -> Iterator[BudgetNotice]:
-    """What is worth telling about the budgets as they are at epoch second `now`; the caller tells each key once."""
+def budget_notices(
+    lines: Iterable[BudgetLine], freezes: Mapping[str, int], now: float, zone: tzinfo
+) -> Iterator[BudgetNotice]:
+    """What is worth telling about the budgets as they are at epoch second `now`; the caller tells each key once.
+
+    Args:
+        freezes: of each frozen window, which of its freezes it is in.
+    """
     for line in lines:
         cap = line.cap_nano_usd
         if cap is None:
@@ -47,7 +53,7 @@ def budget_notices(lines: Iterable[BudgetLine], now: float, zone: tzinfo) -> Ite
             keys = tuple(_key(line, str(percent)) for percent in passed)
             yield BudgetNotice(keys, _passed(line, gone, cap, passed[-1], now))
         if line.frozen:
-            yield BudgetNotice((_key(line, "frozen"),), _frozen(line, gone, cap, now))
+            yield BudgetNotice((_key(line, f"frozen:{freezes[line.window]}"),), _frozen(line, gone, cap, now))
         forecast = forecast_nano_usd(line, now, zone)
         if forecast is not None and gone < cap < forecast:
             yield BudgetNotice((_key(line, "forecast"),), _will_run_out(line, gone, cap, forecast, now))

@@ -101,7 +101,9 @@ class Chunks:
             OSError: the storage root cannot be written.
             DatabaseUnavailableError: as `Database.session`.
         """
-        with self._database.session(read_only=True) as session:
+        with self._database.session() as session:
+            # Who took the batch over may have made a part of the answers already, and dropped them.
+            batches.require_claims(session, {self._batch.id: self._batch.claim})
             stored = batch_chunks.answers_of(session, chunk)
         outcomes: dict[int, RowOutcome] = {row: decode(outcome) for row, outcome in stored.items()}
         rows = self._snapshot.read(chunk.chunk)

@@ -130,8 +130,10 @@ class Intake:
 
 def _rows(task: Task, source: RowSource, key: str | None) -> Iterator[InputRow]:
     fields = task.dataset.inputs
+    needed = fields if key is None else (*fields, key)
     for number, raw in enumerate(source.rows(), start=1):
-        yield make_input_row(number, raw.number, raw.values, fields, key, raw.problem)
+        unreadable = next((f"{name}: {raw.unreadable[name]}" for name in needed if name in raw.unreadable), None)
+        yield make_input_row(number, raw.number, raw.values, fields, key, raw.problem or unreadable)
 
 
 def _check(facts: SnapshotFacts, source: RowSource, max_rejected: float) -> None:

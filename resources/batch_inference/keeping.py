@@ -7,7 +7,9 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from domain.errors import ConflictError, DatabaseUnavailableError
+from sqlalchemy.exc import SQLAlchemyError
+
+from domain.errors import ConflictError, DatabaseUnavailableError, PromptoryError
 from resources.database.repositories import batch_chunks, batches
 from resources.database.session import Database
 
@@ -49,7 +51,8 @@ class AnswerKeeper:
 
         Raises:
             ConflictError: another worker has the batch.
-            DatabaseUnavailableError: the database stayed away for `LONGEST_S`.
+            DatabaseUnavailableError: the database stayed away for `LONGEST_S`, or refuses the answer.
+            SchemaVersionError: as `Database.session`.
         """
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pending.append((answer, written))
@@ -63,6 +66,7 @@ class AnswerKeeper:
             await asyncio.wait([self._writing])
 
     async def _write_all(self) -> None:
+        pending: list[Waiting] = []
         try:
             while self._pending:
                 await asyncio.sleep(GATHER_S)
@@ -71,10 +75,15 @@ class AnswerKeeper:
                     await self._write_patiently([answer for answer, _ in pending])
                 except ConflictError as conflict:
                     await self._write_apart(pending, conflict)
-                except DatabaseUnavailableError as error:
+                except PromptoryError as error:
                     _fail(pending, error)
                 else:
                     _succeed(pending)
+        except BaseException as error:
+            # Else their callers would wait for ever for what nobody writes any more.
+            _fail([*pending, *self._pending], error)
+            self._pending = []
+            raise
         finally:
             self._writing = None
 
@@ -89,7 +98,7 @@ class AnswerKeeper:
         for group in by_batch.values():
             try:
                 await self._write_patiently([answer for answer, _ in group])
-            except (ConflictError, DatabaseUnavailableError) as error:
+            except PromptoryError as error:
                 _fail(group, error)
             else:
                 _succeed(group)
@@ -104,6 +113,12 @@ class AnswerKeeper:
                     raise
                 await self._sleep(PAUSE_S)
                 waited += PAUSE_S
+            except SQLAlchemyError as error:
+                # What the driver says of it may quote the answer.
+                raise DatabaseUnavailableError(
+                    f"The database refuses answers: {type(getattr(error, 'orig', None) or error).__name__}.",
+                    mend="See its log, and whether Promptory's tables were changed by hand.",
+                ) from error
             else:
                 return
 
@@ -119,7 +134,7 @@ def _succeed(pending: Sequence[Waiting]) -> None:
             written.set_result(None)
 
 
-def _fail(pending: Sequence[Waiting], error: Exception) -> None:
+def _fail(pending: Sequence[Waiting], error: BaseException) -> None:
     for _, written in pending:
         if not written.done():
             written.set_exception(error)

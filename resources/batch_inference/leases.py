@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from domain.batch.states import BatchState, PauseKind
+from sqlalchemy.exc import SQLAlchemyError
+
+from domain.batch.states import BatchState
 from domain.errors import ConflictError, PromptoryError
 from domain.identity import short_id
 from resources.batch_inference.marks import WorkerMark
-from resources.batch_inference.stopping import Stop
+from resources.batch_inference.stopping import Stop, asked_for
 from resources.database.repositories import batches
 from resources.database.repositories.batches import BatchRecord, taken_over
 from resources.database.session import Database
@@ -48,6 +50,8 @@ class Leases:
     def take(self, batch_id: str, stop: Stop) -> BatchRecord:
         """Claim a batch that nobody works on, or whose worker is dead; the batch as it is then. Blocks.
 
+        What a person asked of the dead worker is done instead: then the batch rests, and nobody has it.
+
         Raises:
             NotFoundError: there is no such batch.
             ConflictError: another worker has it, or it has come to its end.
@@ -56,9 +60,15 @@ class Leases:
         with self._database.session() as session:
             record = batches.get(session, batch_id)
             require_free(record, now)
-            taken = batches.take(session, record, self.mark.text, now, now + self._lease)
+            asked = asked_for(record.request)
+            if asked is None:
+                taken = batches.take(session, record, self.mark.text, now, now + self._lease)
+            else:
+                taken = batches.rest(session, record, asked.state, asked.kind, asked.text, now)
         if taken is None:
             raise taken_over(batch_id)
+        if taken.worker is None:
+            return taken
         self._held[taken.id] = Held(taken.claim, stop)
         return taken
 
@@ -75,7 +85,7 @@ class Leases:
                 continue
             try:
                 seen = await asyncio.to_thread(self._renew)
-            except PromptoryError:
+            except (PromptoryError, SQLAlchemyError):
                 continue  # what is written meanwhile names the claim, so that a lost lease is noticed there
             _pass_on(held, seen)
 
@@ -89,10 +99,8 @@ def _pass_on(held: dict[str, Held], seen: dict[str, tuple[int, str | None]]) -> 
         claim, request = seen.get(batch_id, (None, None))
         if claim != one.claim:
             one.stop.fail(taken_over(batch_id))
-        elif request == "cancel":
-            one.stop.cancel("cancelled by a person")
-        elif request == "pause":
-            one.stop.pause(PauseKind.PERSON, "paused by a person")
+        elif (asked := asked_for(request)) is not None:
+            one.stop.obey(asked)
 
 
 def is_free(record: BatchRecord, now: datetime) -> bool:

@@ -10,6 +10,9 @@ import orjson
 from domain.batch.outcome import RowOutcome
 from domain.batch.states import RowStatus
 
+_BY_JSON = b" "
+"""Begins what orjson could not write; orjson never writes a space."""
+
 
 def encode(outcome: RowOutcome) -> bytes:
     """The outcome as JSON."""
@@ -31,15 +34,12 @@ def encode(outcome: RowOutcome) -> bytes:
         return orjson.dumps(values)
     except TypeError:
         # Half a surrogate pair in an answer, or a number of more than 64 bits: rare, and paid for all the same.
-        return json.dumps(values).encode()
+        return _BY_JSON + json.dumps(values).encode()
 
 
 def decode(data: bytes) -> RowOutcome:
     """What `encode` wrote."""
-    values: list[Any]
-    try:
-        values = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        values = json.loads(data)
+    # orjson would read a number of more than 64 bits as a float.
+    values: list[Any] = json.loads(data) if data.startswith(_BY_JSON) else orjson.loads(data)
     status, reason, text, value, call_id, call_ids, *rest = values
     return RowOutcome(RowStatus(status), reason, text, value, call_id, tuple(call_ids), *rest)

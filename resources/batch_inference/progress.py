@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from domain.batch.options import too_many_failed
 from domain.batch.outcome import RowOutcome
 from domain.batch.pace import Pace
 from domain.batch.states import RowStatus
@@ -57,10 +58,21 @@ class Counting:
 
     def count(self, outcome: RowOutcome, round_number: int) -> None:
         """A row was answered."""
-        self.statuses[outcome.status] += 1
-        self.cost_nano_usd += outcome.cost_nano_usd
+        self.collect(outcome)
         if round_number == 0:
             self.finished += 1
+
+    def collect(self, outcome: RowOutcome) -> None:
+        """A job brought a row's answer, which is among the finished ones once its chunk is loaded."""
+        self.statuses[outcome.status] += 1
+        self.cost_nano_usd += outcome.cost_nano_usd
+
+    def why_too_many_failed(self, max_failed: float) -> str | None:
+        """Why going on would only burn through the file; None where it would not."""
+        failed, asked = self.statuses[RowStatus.FAILED], self.statuses.total()
+        if not too_many_failed(failed, asked, max_failed):
+            return None
+        return f"{failed:,} of the last {asked:,} rows got no answer; see their reasons"
 
     def at(self, now: float) -> BatchProgress:
         """The batch at `now`, monotonic seconds."""

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import orjson
 from upath import UPath
 
-from domain.errors import InputError, NotFoundError
+from domain.errors import InputError
 from domain.identity import short_id
+from resources.batch_inference.parts import read_standing
 from resources.database.repositories import batch_chunks, batches
 from resources.database.repositories.batches import BatchRecord
 from resources.database.session import Database
 from resources.storage.atomic import write_atomically
-from resources.storage.reading import open_to_read
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,8 +34,9 @@ class BatchResults:
         with database.session(read_only=True) as session:
             self.batch: BatchRecord = batches.get(session, reference)
             chunks = batch_chunks.list_chunks(session, self.batch.id)
-        self._folder = root / self.batch.folder
-        self._paths = [chunk.path for chunk in chunks if chunk.path]
+        self._database = database
+        self._root = root
+        self._finished = [chunk for chunk in chunks if chunk.path]
 
     def tables(self) -> Iterator[pa.Table]:
         """One Arrow table per finished chunk, in row order.
@@ -43,18 +44,8 @@ class BatchResults:
         Raises:
             NotFoundError: a part is gone.
         """
-        import pyarrow.parquet as pq
-
-        for path in self._paths:
-            try:
-                with open_to_read(self._folder / path) as stream:
-                    yield pq.read_table(stream)
-            except FileNotFoundError:
-                raise NotFoundError(
-                    f"a part of the results of batch {short_id(self.batch.id)} is gone",
-                    file=str(self._folder / path),
-                    mend="restore it, or answer the rows again with `promptory batch add … --again`.",
-                ) from None
+        for chunk in self._finished:
+            yield read_standing(self._database, self._root, self.batch, chunk)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """One mapping per row, in row order.
@@ -80,7 +71,7 @@ class BatchResults:
                 file=str(target),
                 mend=f"use one of {', '.join(_WRITERS)}.",
             )
-        if not self._paths:
+        if not self._finished:
             raise InputError(f"batch {short_id(self.batch.id)} has no result yet", mend="run it first.")
         written = 0
 

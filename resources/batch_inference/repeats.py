@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from upath import UPath
 
-from resources.batch_inference.results import read_part
+from resources.batch_inference.parts import read_standing
 from resources.database.repositories import batch_calls, batch_chunks
 from resources.database.repositories.batches import BatchRecord
 from resources.database.session import Database
@@ -60,7 +60,8 @@ def find_repeats(database: Database, root: UPath, batch: BatchRecord) -> list[Re
     Only chunks that a worker left unfinished can have any, so that nothing else is looked at. Blocks.
 
     Raises:
-        OSError: a part is gone.
+        NotFoundError: a part is gone.
+        OSError: the storage root cannot be used.
         DatabaseUnavailableError: as `Database.session`.
     """
     with database.session(read_only=True) as session:
@@ -69,9 +70,8 @@ def find_repeats(database: Database, root: UPath, batch: BatchRecord) -> list[Re
     for chunk in chunks:
         if not chunk.interrupted or not chunk.path:
             continue
-        known = {
-            call_id for one in read_part(root / batch.folder, chunk.path, ["call_ids"]) for call_id in one["call_ids"]
-        }
+        part = read_standing(database, root, batch, chunk, ["call_ids"])
+        known = {call_id for call_ids in part.column("call_ids").to_pylist() for call_id in call_ids}
         rows = [str(number) for number in range(chunk.first_row, chunk.last_row + 1)]
         with database.session(read_only=True) as session:
             calls = batch_calls.calls_of_rows(session, batch.id, rows)

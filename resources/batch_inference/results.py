@@ -192,9 +192,12 @@ def _typed(value: Any, kind: str) -> Any:
         return value if isinstance(value, bool) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    if kind == "float64":
+    if kind == "int64":
+        return int(value) if -(2**63) <= value < 2**63 and value == int(value) else None
+    try:
         return float(value)
-    return int(value) if float(value).is_integer() and abs(value) < 2**63 else None
+    except OverflowError:
+        return None
 
 
 def _utf8(text: str | None) -> str | None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from domain.batch.options import too_many_failed
 from domain.batch.outcome import RowOutcome
 from domain.batch.rows import InputRow
-from domain.batch.states import ChunkState, PauseKind, RowStatus
+from domain.batch.states import ChunkState, PauseKind
 from domain.errors import PromptoryError
 from domain.prompt import PromptVersion
 from resources.batch_inference.answering import ChunkAnswerer, ChunkEnd, ChunkWork
@@ -112,9 +111,5 @@ class BatchRunner:
             open_chunks.release()
 
     def _judge(self) -> None:
-        counting = self._counting
-        failed, asked = counting.statuses[RowStatus.FAILED], counting.statuses.total()
-        if too_many_failed(failed, asked, self._options.max_failed):
-            self._stop.pause(
-                PauseKind.FAILURES, f"{failed:,} of the last {asked:,} rows got no answer; see their reasons"
-            )
+        if (why := self._counting.why_too_many_failed(self._options.max_failed)) is not None:
+            self._stop.pause(PauseKind.FAILURES, why)

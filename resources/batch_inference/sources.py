@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -11,12 +10,13 @@ from typing import Any, BinaryIO, Protocol
 from upath import UPath
 
 from domain.errors import InputError
+from resources.catalog.sources.arrow import batch_rows
+from resources.catalog.sources.delimited import read_delimited
 from resources.catalog.sources.reading import RawRow
-from resources.catalog.sources.text import CSV_FIELD_LIMIT
 from resources.storage.reading import open_to_read
 
 LONGEST_LINE = 10_000_000
-"""Bytes of one JSON line; a longer one is a row that cannot be used."""
+"""Bytes of one JSON line, or characters of one in a CSV file; a longer JSON line is a row that cannot be used."""
 
 ROWS_AT_ONCE = 1000
 
@@ -79,57 +79,44 @@ class FileSource:
 
 
 def read_csv(stream: BinaryIO, path: UPath) -> Iterator[RawRow]:
-    """A comma-separated file with a header."""
+    """A comma-separated file with a header.
+
+    Raises:
+        InputError: as `read_delimited`, or a line is longer than memory is for.
+    """
     return _delimited(stream, path, ",")
 
 
 def read_tsv(stream: BinaryIO, path: UPath) -> Iterator[RawRow]:
-    """A tab-separated file with a header."""
+    """A tab-separated file with a header.
+
+    Raises:
+        InputError: as `read_csv`.
+    """
     return _delimited(stream, path, "\t")
 
 
 def _delimited(stream: BinaryIO, path: UPath, delimiter: str) -> Iterator[RawRow]:
-    csv.field_size_limit(CSV_FIELD_LIMIT)
     # Bytes that are not UTF-8 become lone surrogates, so that they spoil their own cell and not the file.
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
     try:
-        yield from _cells(csv.reader(text, delimiter=delimiter), path)
+        yield from read_delimited(_lines(text, path), delimiter, path).rows
     finally:
         text.detach()  # whoever opened the stream closes it
 
 
-def _cells(reader: Any, path: UPath) -> Iterator[RawRow]:
-    columns = _header(next(reader, None), path)
-    number = reader.line_num + 1
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield RawRow(number, {}, f"not readable as CSV: {error}")
-            number = reader.line_num + 1
-            continue
-        if cells:
-            problem = None
-            if len(cells) != len(columns):
-                problem = f"the row has {len(cells)} cells, the header {len(columns)}"
-            yield RawRow(number, dict(zip(columns, cells, strict=False)), problem)
-        number = reader.line_num + 1
-
-
-def _header(cells: list[str] | None, path: UPath) -> tuple[str, ...]:
-    if not cells or not any(name.strip() for name in cells):
-        raise InputError("the file has no header line", file=str(path), row=1, mend="name the columns in line 1.")
-    columns = tuple(name.strip() for name in cells)
-    if repeated := {name for name in columns if columns.count(name) > 1}:
-        raise InputError(
-            f"the header names {', '.join(sorted(repeated))!r} twice",
-            file=str(path),
-            row=1,
-            mend="give every column a name of its own.",
-        )
-    return columns
+def _lines(text: io.TextIOWrapper, path: UPath) -> Iterator[str]:
+    number = 0
+    while line := text.readline(LONGEST_LINE):
+        number += 1
+        if len(line) == LONGEST_LINE and not line.endswith(("\n", "\r")):
+            raise InputError(
+                f"the line has {LONGEST_LINE:,} characters and more",
+                file=str(path),
+                row=number,
+                mend="see whether it is a text file with one row a line.",
+            )
+        yield line
 
 
 def read_jsonl(stream: BinaryIO, path: UPath) -> Iterator[RawRow]:  # noqa: ARG001 - one shape for all readers
@@ -173,10 +160,9 @@ def read_parquet(stream: BinaryIO, path: UPath) -> Iterator[RawRow]:
     try:
         with pq.ParquetFile(stream) as file:
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield RawRow(number, values)
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+                yield from batch_rows(batch, number + 1)
+                number += batch.num_rows
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(
             f"not a readable Parquet file: {error}", file=str(path), row=number + 1, mend="write it again."
         ) from error

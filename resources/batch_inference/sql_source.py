@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import create_engine, make_url
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from domain.errors import ConfigurationError, InputError
 from resources.batch_inference.sources import ROWS_AT_ONCE
@@ -62,13 +62,15 @@ class SqlSource:
         """The rows in the order in which the database gives them.
 
         Raises:
-            ConfigurationError: the variable is not set.
+            ConfigurationError: the variable is not set, or the URL's driver is not installed.
             InputError: the database cannot be reached or refuses the query.
         """
-        engine = create_engine(self._given_url(), hide_parameters=True)
+        engine = self._engine()
+        # With parameters, of which there are none, psycopg would take a % for the beginning of one.
+        options = {"stream_results": True, "yield_per": ROWS_AT_ONCE, "no_parameters": True}
         number = 0
         try:
-            with engine.connect().execution_options(stream_results=True, yield_per=ROWS_AT_ONCE) as connection:
+            with engine.connect().execution_options(**options) as connection:
                 for row in connection.exec_driver_sql(self._query).mappings():
                     number += 1
                     yield RawRow(number, dict(row))
@@ -82,6 +84,28 @@ class SqlSource:
             ) from None
         finally:
             engine.dispose()
+
+    def _engine(self) -> Engine:
+        url = self._given_url()
+        try:
+            return create_engine(url, hide_parameters=True)
+        except ImportError as error:
+            missing = error.name or url.drivername
+            raise ConfigurationError(
+                f"the driver of {url.drivername}:// cannot be loaded: {error}",
+                field=self._field,
+                mend=f"install {missing} beside Promptory, or name another driver.",
+            ) from None
+        except NoSuchModuleError as error:
+            raise ConfigurationError(
+                f"{url.drivername}:// names no driver that is installed: {error}",
+                field=self._field,
+                mend="install the package with that driver, or write a URL like postgresql+psycopg://user@host/database.",
+            ) from None
+
+    @property
+    def _field(self) -> str:
+        return "url" if self._variable is None else "variable"
 
     def _given_url(self) -> URL:
         if self._url is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from upath import UPath
 
-from domain.batch.states import BatchState, PauseKind
+from domain.batch.states import BatchState
 from domain.errors import ConflictError, InputError
 from domain.identity import short_id
 from resources.batch_inference.dead_letter import FILE, DeadLetterSource
@@ -17,6 +17,7 @@ from resources.batch_inference.intake import Intake, TakenIn, Wish
 from resources.batch_inference.leases import is_free
 from resources.batch_inference.repeats import find_repeats
 from resources.batch_inference.results import FOLDER
+from resources.batch_inference.stopping import CANCEL, PAUSE, StopReason
 from resources.database.repositories import batch_chunks, batches, provider_jobs, tasks
 from resources.database.repositories.batch_chunks import BatchCounts
 from resources.database.repositories.batches import BatchRecord
@@ -39,7 +40,7 @@ def pause(database: Database, reference: str, now: datetime) -> Steered:
         NotFoundError, InputError: the reference names none, or several.
         ConflictError: it has come to its end, or changed hands at the same moment.
     """
-    return _end(database, reference, "pause", BatchState.PAUSED, PauseKind.PERSON, "paused by a person", now)
+    return _end(database, reference, "pause", PAUSE, now)
 
 
 def cancel(database: Database, reference: str, now: datetime) -> Steered:
@@ -48,11 +49,11 @@ def cancel(database: Database, reference: str, now: datetime) -> Steered:
     Raises:
         NotFoundError, InputError, ConflictError: as `pause`.
     """
-    return _end(database, reference, "cancel", BatchState.CANCELLED, None, "cancelled by a person", now)
+    return _end(database, reference, "cancel", CANCEL, now)
 
 
 def resume(database: Database, reference: str, now: datetime) -> Steered:
-    """Let a paused batch go on: the next run of its task, or `promptory batch run`, takes it up.
+    """Let a batch go on that is paused, or waits for nothing any more: the task's next run takes it up, or `batch run`.
 
     Raises:
         NotFoundError, InputError: the reference names none, or several.
@@ -60,15 +61,20 @@ def resume(database: Database, reference: str, now: datetime) -> Steered:
     """
     with database.session() as session:
         record = batches.get(session, reference)
-        if record.state != BatchState.PAUSED:
+        # A job that was put aside may be decided before any worker has told of it.
+        is_left = record.state == BatchState.WAITING and not provider_jobs.has_open(session, record.id)
+        if record.state != BatchState.PAUSED and not is_left:
             raise ConflictError(f"Batch {short_id(record.id)} is {record.state}, not paused.")
-        if not batches.rest(session, record, BatchState.PENDING, None, "", now):
+        resumed = batches.rest(session, record, BatchState.PENDING, None, "", now)
+        if resumed is None:
             raise batches.taken_over(record.id)
-        return Steered(batches.get(session, record.id), asked=False)
+        return Steered(resumed, asked=False)
 
 
 def retry(database: Database, root: UPath, reference: str, now: datetime) -> TakenIn:
-    """A batch of the dead letters of a finished one. The same letters again are the same batch.
+    """A batch of the dead letters of a finished one, for the same prompt where a person had named one.
+
+    The same letters again are the same batch.
 
     Raises:
         NotFoundError, InputError: the reference names none or several, or there are no dead letters to ask again.
@@ -88,7 +94,7 @@ def retry(database: Database, root: UPath, reference: str, now: datetime) -> Tak
             f"Batch {short_id(record.id)} has no row that asking again could help.",
             mend="Rejected rows need a mend: correct them and add them as a new batch.",
         )
-    wish = Wish(record.settings, parent_id=record.id)
+    wish = Wish(record.settings, prompt_version_id=record.named_prompt_id, parent_id=record.id)
     return Intake(database, root).take_in(task, DeadLetterSource(root, record), now, wish)
 
 
@@ -121,7 +127,7 @@ def look_at(database: Database, root: UPath, reference: str, now: datetime) -> B
     """A batch as it is now.
 
     Raises:
-        NotFoundError, InputError: the reference names none, or several.
+        NotFoundError, InputError: the reference names none, or several; or a part of its results is gone.
     """
     with database.session(read_only=True) as session:
         record = batches.get(session, reference)
@@ -142,23 +148,16 @@ def look_at(database: Database, root: UPath, reference: str, now: datetime) -> B
     )
 
 
-def _end(
-    database: Database,
-    reference: str,
-    request: str,
-    state: BatchState,
-    kind: PauseKind | None,
-    reason: str,
-    now: datetime,
-) -> Steered:
+def _end(database: Database, reference: str, request: str, end: StopReason, now: datetime) -> Steered:
     with database.session() as session:
         record = batches.get(session, reference)
         if BatchState(record.state).is_final:
             raise ConflictError(f"Batch {short_id(record.id)} is {record.state} already.")
         busy = not is_free(record, now)
-        changed = (
-            batches.ask(session, record, request) if busy else batches.rest(session, record, state, kind, reason, now)
-        )
-        if not changed:
+        if busy:
+            changed = batches.ask(session, record, request)
+        else:
+            changed = batches.rest(session, record, end.state, end.kind, end.text, now)
+        if changed is None:
             raise batches.taken_over(record.id)
-        return Steered(batches.get(session, record.id), asked=busy)
+        return Steered(changed, asked=busy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from domain.batch.states import PauseKind
+from domain.batch.states import BatchState, PauseKind
 from domain.errors import PromptoryError
 
 
@@ -16,9 +16,23 @@ class StopReason:
     text: str
     error: PromptoryError | None = None
 
+    @property
+    def state(self) -> BatchState:
+        """Where it leaves the batch."""
+        return BatchState.CANCELLED if self.kind is None else BatchState.PAUSED
+
+
+PAUSE = StopReason(PauseKind.PERSON, "paused by a person")
+CANCEL = StopReason(None, "cancelled by a person")
+
+
+def asked_for(request: str | None) -> StopReason | None:
+    """What a person asks of a batch's worker, as `BatchRecord.request` has it; None where nobody asks for anything."""
+    return {"pause": PAUSE, "cancel": CANCEL}[request] if request else None
+
 
 class Stop:
-    """Asked before every row. The first reason stands."""
+    """Asked before every row. The first reason stands, but a person's request goes before it (`let_go`)."""
 
     def __init__(self) -> None:
         self.reason: StopReason | None = None
@@ -32,9 +46,9 @@ class Stop:
         """Stop, to go on later."""
         self.reason = self.reason or StopReason(kind, text)
 
-    def cancel(self, text: str) -> None:
-        """Stop for good."""
-        self.reason = self.reason or StopReason(None, text)
+    def obey(self, asked: StopReason) -> None:
+        """Stop because a person asks for it."""
+        self.reason = self.reason or asked
 
     def fail(self, error: PromptoryError) -> None:
         """Stop because nothing can be done now; the error is raised once the rows under way are answered."""

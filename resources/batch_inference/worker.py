@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 from upath import UPath
@@ -22,6 +22,7 @@ from resources.batch_inference.direct import DirectAnswerer
 from resources.batch_inference.finishing import finish_batch
 from resources.batch_inference.keeping import AnswerKeeper
 from resources.batch_inference.leases import LEASE_S, Leases
+from resources.batch_inference.letting_go import let_go, let_wait
 from resources.batch_inference.marks import WorkerMark
 from resources.batch_inference.progress import Counting, ProgressListener
 from resources.batch_inference.provider_batches.answerer import ProviderAnswerer
@@ -37,9 +38,6 @@ from resources.database.session import Database
 from resources.evaluation.promote import PRODUCTION
 from resources.llm.client import LLMClient
 from resources.storage.failures import storage_away, storage_errors
-
-RETRY_AFTER = {PauseKind.BUDGET: timedelta(hours=1), PauseKind.PROVIDER: timedelta(minutes=10)}
-"""How long a batch rests that may go on by itself, but not at once."""
 
 REPORT_EVERY_S = 1.0
 
@@ -105,6 +103,8 @@ class BatchWorker:
             return record
         stop = Stop()
         batch = await asyncio.to_thread(self._leases.take, record.id, stop)
+        if batch.worker is None:
+            return batch
         began = self._time.monotonic()
         self._stops[batch.id] = stop
         if self._interrupted is not None:  # while it was claimed
@@ -125,12 +125,13 @@ class BatchWorker:
             self._leases.drop(batch.id)
 
     async def settle_cancelled(self, task: str) -> None:
-        """Book what cancelled batches' jobs at providers came to; one that cannot be led on now stops no other.
+        """Cancel the jobs at providers that batches left behind when they were cancelled (or done by another worker),
+        and book what they came to; one that cannot be led on now stops no other.
 
         Raises:
             StateUnavailableError, DatabaseUnavailableError: it can be done again.
         """
-        for job, batch in await asyncio.to_thread(self._cancelled_jobs, task):
+        for job, batch in await asyncio.to_thread(self._jobs_left, task):
             with suppress(ProviderError, ConflictError, ConfigurationError):
                 await self.desk.withdraw(job, batch)
 
@@ -150,24 +151,26 @@ class BatchWorker:
         answerer: ChunkAnswerer = self._direct
         if batch.settings.how == "provider":
             answerer = self._provider
-            await self._provider.collect(prepared.batch, prepared.prompt, prepared.chunks, stop)
+            await self._provider.collect(prepared.batch, prepared.prompt, prepared.chunks, stop, prepared.counting)
         await BatchRunner(
             prepared.batch, prepared.prompt, prepared.chunks, answerer, self._keeper, stop, prepared.counting
         ).run()
         active_s = batch.active_s + self._time.monotonic() - began
         if stop.reason is not None:
-            return await asyncio.to_thread(self._let_go, prepared.batch, stop.reason, active_s)
+            return await asyncio.to_thread(
+                let_go, self._database, prepared.batch, stop.reason, active_s, self._time.clock()
+            )
         if prepared.chunks.submitted:
-            return await asyncio.to_thread(self._wait, prepared.batch, active_s)
+            return await asyncio.to_thread(let_wait, self._database, prepared.batch, active_s, self._time.clock())
         if batch.claim > 1:
             await let_the_lost_be_booked(self._llm, batch.id, self._time.sleep)
         return await asyncio.to_thread(
             finish_batch, self._database, self._root, prepared.batch, active_s, self._time.clock()
         )
 
-    def _cancelled_jobs(self, task: str) -> list[tuple[ProviderJob, BatchRecord]]:
+    def _jobs_left(self, task: str) -> list[tuple[ProviderJob, BatchRecord]]:
         with self._database.session(read_only=True) as session:
-            jobs = provider_jobs.of_cancelled_batches(session, task)
+            jobs = provider_jobs.of_ended_batches(session, task)
             return [(job, batches.get(session, job.batch_id)) for job in jobs]
 
     def _read(self, batch_id: str) -> BatchRecord:
@@ -197,46 +200,6 @@ class BatchWorker:
             self._prompts[key] = prompt_versions.get(session, task, version_id).prompt
         return self._prompts[key]
 
-    def _let_go(self, batch: BatchRecord, reason: StopReason, active_s: float) -> BatchRecord:
-        """Leave the batch to whoever comes next.
-
-        Raises:
-            PromptoryError: the one that ended the work, if it was one.
-        """
-        if isinstance(reason.error, ConflictError):
-            raise reason.error
-        state = BatchState.CANCELLED if reason.kind is None else BatchState.PAUSED
-        now = self._time.clock()
-        released = self._release(
-            batch,
-            active_s,
-            state=state.value,
-            pause_kind=None if reason.kind is None else reason.kind.value,
-            reason=reason.text,
-            resume_at=now + RETRY_AFTER[reason.kind] if reason.kind and reason.kind in RETRY_AFTER else None,
-            finished_at=now if state.is_final else None,
-        )
-        if reason.error is not None:
-            raise reason.error
-        return released
-
-    def _wait(self, batch: BatchRecord, active_s: float) -> BatchRecord:
-        return self._release(batch, active_s, state=BatchState.WAITING.value)
-
-    def _release(self, batch: BatchRecord, active_s: float, **values: object) -> BatchRecord:
-        with self._database.session() as session:
-            batches.change_claimed(
-                session,
-                batch.id,
-                batch.claim,
-                active_s=active_s,
-                request=None,
-                worker=None,
-                lease_until=None,
-                **values,
-            )
-            return batches.get(session, batch.id)
-
     async def _let_go_after(self, error: BaseException, batch: BatchRecord, stop: Stop, began: float) -> None:
         """Leave the batch as well as that can still be done; the error that ended the work is the one to be told."""
         if isinstance(error, ConfigurationError | InputError | NotFoundError):
@@ -245,8 +208,11 @@ class BatchWorker:
             told = error.problem if isinstance(error, PromptoryError) else type(error).__name__
             reason = stop.reason or StopReason(PauseKind.INTERRUPTED, f"interrupted: {told}")
         active_s = batch.active_s + self._time.monotonic() - began
+        resting = asyncio.to_thread(
+            let_go, self._database, batch, replace(reason, error=None), active_s, self._time.clock()
+        )
         with suppress(PromptoryError):
-            await asyncio.shield(asyncio.to_thread(self._let_go, batch, replace(reason, error=None), active_s))
+            await asyncio.shield(resting)
 
 
 @dataclass(frozen=True, slots=True)

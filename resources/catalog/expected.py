@@ -56,9 +56,9 @@ def _json_object(value: Any, field: str) -> Any:
 
 
 def _number(value: Any, field: str) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
     try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
         return parse_output(NumberContract(), str(value))
-    except OutputParseError as error:
+    except (OutputParseError, OverflowError) as error:
         raise InputError(f"{str(value)[:60]!r} is not a number", field=field, mend="write digits only.") from error

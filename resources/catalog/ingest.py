@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from upath import UPath
 
-from domain.dataset import MAX_CELL_CHARACTERS, Row, input_key, make_row, normalise_text
+from domain.dataset import Row, cell_text, input_key, make_row
 from domain.errors import InputError
 from domain.evaluators.annotations import annotation_columns, check_annotations
 from domain.evaluators.registry import check_expected
@@ -88,6 +88,7 @@ class _FileReading:
         self._contract = task.prompt.steps[-1].output
         self._pattern = re.compile(task.dataset.answer_pattern) if task.dataset.answer_pattern else None
         self._annotated = annotation_columns(task.evaluators)
+        self._used_columns = {name for names in self._wanted().values() for name in names}
         self._seen_ids: dict[str, int] = {}
         self._seen_inputs: dict[str, tuple[int, Any]] = {}
 
@@ -112,15 +113,18 @@ class _FileReading:
     def _row(self, raw: RawRow) -> Row:
         if raw.problem:
             raise InputError(raw.problem, mend="correct the line; quote cells that hold the delimiter.")
+        for name, why in raw.unreadable.items():
+            if name in self._used_columns:
+                raise InputError(why, field=name, mend="write it as text, or drop the row.")
         spec = self._task.dataset
-        inputs = {name: _text(raw.values.get(name), name) for name in spec.inputs}
+        inputs = {name: cell_text(raw.values.get(name), name) for name in spec.inputs}
         if not any(inputs.values()):
             raise InputError("every input is empty", field=spec.inputs[0], mend="fill it, or drop the row.")
         expected = expected_value(spec.output, raw.values, self._contract, self._pattern)
         self._check_expected(expected)
-        annotations = {name: text for name in self._annotated if (text := _text(raw.values.get(name), name))}
+        annotations = {name: text for name in self._annotated if (text := cell_text(raw.values.get(name), name))}
         check_annotations(self._task.evaluators, annotations)
-        row_id = _text(raw.values.get(spec.id), spec.id) if spec.id else None
+        row_id = cell_text(raw.values.get(spec.id), spec.id) if spec.id else None
         row = make_row(inputs, expected, row_id, spec.split, annotations)
         self._check_unique(row, raw.number, has_own_id=spec.id is not None)
         return row
@@ -153,16 +157,18 @@ class _FileReading:
         self._seen_ids[row.row_id] = number
         self._seen_inputs[key] = (number, row.output)
 
-    def _check_columns(self, columns: tuple[str, ...]) -> None:
+    def _wanted(self) -> dict[str, Iterable[str]]:
+        """Columns by the setting that names them."""
         spec = self._task.dataset
-        outputs = spec.output if isinstance(spec.output, tuple) else (spec.output,)
-        wanted = {
+        return {
             "dataset.inputs": spec.inputs,
-            "dataset.output": outputs,
+            "dataset.output": spec.output if isinstance(spec.output, tuple) else (spec.output,),
             "dataset.id": (spec.id,) if spec.id else (),
             "evaluators.judge.calibration": self._annotated,
         }
-        for field_name, names in wanted.items():
+
+    def _check_columns(self, columns: tuple[str, ...]) -> None:
+        for field_name, names in self._wanted().items():
             for name in names:
                 if name not in columns:
                     raise InputError(
@@ -217,23 +223,6 @@ def source_files(task: Task, task_path: Path, landing_root: UPath) -> list[UPath
 
 def _is_partial(name: str) -> bool:
     return name.startswith((".", "_")) or name.endswith((".tmp", ".part"))
-
-
-def _text(value: Any, field_name: str) -> str:
-    if value is None:
-        return ""
-    text = normalise_text(value if isinstance(value, str) else str(value))
-    if len(text) > MAX_CELL_CHARACTERS:
-        raise InputError(
-            f"the cell has {len(text):,} characters",
-            field=field_name,
-            mend=f"keep it under {MAX_CELL_CHARACTERS:,}.",
-        )
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InputError("the cell holds a lone surrogate", field=field_name, mend="save it as UTF-8.") from error
-    return text
 
 
 def file_digest(path: UPath) -> str:

@@ -11,6 +11,7 @@ from upath import UPath
 
 from domain.dataset import DatasetVersion, Row, Split, dataset_version_id
 from domain.errors import InputError
+from domain.split_moves import SplitMoves, split_moves
 from domain.task import Task
 from resources.catalog.catalog import CatalogEntry
 from resources.catalog.ingest import Ingested, QuarantinedRow, ingest, source_files
@@ -56,6 +57,21 @@ def take_snapshot(
             now=now,
         )
     return Snapshot(version, rows, tuple(result.quarantined))
+
+
+def moves_since_other(
+    snapshot: Snapshot, database: Database, store: DatasetStore
+) -> tuple[DatasetVersion | None, SplitMoves]:
+    """The task's newest version besides `snapshot`, if any, and which rows crossed the seal of `test` since.
+
+    Raises:
+        NotFoundError: the other version's file is gone.
+    """
+    version = snapshot.version
+    with database.session(read_only=True) as session:
+        other = dataset_versions.latest_besides(session, version.task, version.id)
+    before = () if other is None else store.read(other, tuple(Split))
+    return other, split_moves(before, snapshot.rows)
 
 
 def split_counts(task: Task, ingested: Ingested) -> dict[str, int]:

@@ -13,12 +13,16 @@ UPGRADE_MEND = "run `promptory db upgrade`"
 
 _UNREACHABLE_MEND = "Check that the server runs and that the URL's host, port, user, password and database are right."
 _FILE_MEND = "Check that the file is a Promptory database and that you may read and write it and its folder."
+_STANDBY_MEND = "See whether it is a standby since a failover, and make the URL name the server that is written to."
+_BROKEN_MEND = "See the server's log."
 _BUSY_MEND = "Find the process that holds a transaction open, end it and try again."
 
 # SQLSTATE classes and codes of PostgreSQL.
 _MISSING_IN_SCHEMA = {"42P01", "42703"}
-_BUSY_STATES = {"55P03", "57014", "40P01"}
+_BUSY_STATES = {"55P03", "57014", "40P01", "40001", "25P03"}
+_READ_ONLY_STATE = "25006"
 _UNREACHABLE_CLASSES = {"08", "28", "3D", "53", "57"}
+_BROKEN_CLASSES = {"58", "XX"}
 
 _SQLITE_BUSY = ("database is locked", "database table is locked")
 _SQLITE_MISSING = ("no such table", "no such column", "has no column named")
@@ -32,8 +36,12 @@ _SQLITE_UNREACHABLE = (
 )
 
 
-def explain(error: SQLAlchemyError, database_url: DatabaseUrl) -> PromptoryError | None:
-    """The error a person should see instead of `error`; None where it is a fault of the program's own statement."""
+def explain(error: SQLAlchemyError, database_url: DatabaseUrl, *, writing: bool = True) -> PromptoryError | None:
+    """The error a person should see instead of `error`; None where it is a fault of the program's own statement.
+
+    Args:
+        writing: whether the session may write: one that may not is itself to blame when the server says so.
+    """
     if isinstance(error, PoolTimeoutError):
         return DatabaseUnavailableError(
             f"All connections to {database_url.shown} are in use.",
@@ -43,7 +51,7 @@ def explain(error: SQLAlchemyError, database_url: DatabaseUrl) -> PromptoryError
         return None
     if database_url.is_sqlite:
         return _explain_sqlite(error, database_url)
-    return _explain_postgresql(error, database_url)
+    return _explain_postgresql(error, database_url, writing)
 
 
 def _explain_sqlite(error: DBAPIError, database_url: DatabaseUrl) -> PromptoryError | None:
@@ -61,17 +69,25 @@ def _explain_sqlite(error: DBAPIError, database_url: DatabaseUrl) -> PromptoryEr
     return None
 
 
-def _explain_postgresql(error: DBAPIError, database_url: DatabaseUrl) -> PromptoryError | None:
+def _explain_postgresql(error: DBAPIError, database_url: DatabaseUrl, writing: bool) -> PromptoryError | None:
     state = getattr(error.orig, "sqlstate", None)
     message = database_url.scrub(" ".join(str(error.orig).split()))
     if state in _MISSING_IN_SCHEMA:
         return _other_schema(database_url, message.split(" LINE ")[0])
     if state in _BUSY_STATES:
         return DatabaseUnavailableError(f"The database {database_url.shown} is busy: {message}", mend=_BUSY_MEND)
+    if state == _READ_ONLY_STATE and writing:
+        return DatabaseUnavailableError(
+            f"The database {database_url.shown} can only be read: {message}", mend=_STANDBY_MEND
+        )
     never_connected = state is None and type(error.orig).__name__ in {"OperationalError", "ConnectionTimeout"}
     if error.connection_invalidated or never_connected or (state or "")[:2] in _UNREACHABLE_CLASSES:
         return DatabaseUnavailableError(
             f"The database {database_url.shown} cannot be reached: {message}", mend=_UNREACHABLE_MEND
+        )
+    if (state or "")[:2] in _BROKEN_CLASSES:
+        return DatabaseUnavailableError(
+            f"The database {database_url.shown} cannot be used: {message}", mend=_BROKEN_MEND
         )
     return None
 

@@ -46,19 +46,19 @@ class Database:
         `read_only` sessions see one snapshot (SQLite), never wait for writers and refuse to write.
 
         Raises:
-            DatabaseUnavailableError: unreachable, or busy for too long.
+            DatabaseUnavailableError: unreachable, a standby that cannot be written, or busy for too long.
             SchemaVersionError: a table or column is missing.
         """
-        with self.explained(), (self._reader if read_only else self._writer).begin() as session:
+        with self.explained(writing=not read_only), (self._reader if read_only else self._writer).begin() as session:
             yield session
 
     @contextmanager
-    def explained(self) -> Iterator[None]:
+    def explained(self, *, writing: bool = True) -> Iterator[None]:
         """Turn what the driver raises inside the block into the errors `session` promises."""
         try:
             yield
         except SQLAlchemyError as error:
-            clear = explain(error, self._url)
+            clear = explain(error, self._url, writing=writing)
             if clear is None:
                 raise
             raise clear from None

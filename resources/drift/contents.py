@@ -9,6 +9,7 @@ batches with `min_calls` rows were finished.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -21,7 +22,7 @@ from domain.statistics.alpha_spending import alpha_for_look
 from domain.statistics.shift import compare_classes
 from domain.statistics.words import MOST_ROWS, compare_words, words_of
 from domain.task import DriftSpec
-from resources.database.repositories import batches, content_checks, dataset_versions
+from resources.database.repositories import content_checks, dataset_versions, finished_batches
 from resources.database.repositories.content_checks import ContentCheck, ContentKind
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.database.session import Database
@@ -57,17 +58,20 @@ def look_at_contents(
         )
         dataset = dataset_versions.latest(session, production.task)
     latest = tuple(one for one in (words, answers) if one is not None)
+    dataset = _without_known_words(dataset, words)
+    contract = production.prompt.steps[-1].output
+    choices = contract.choices if isinstance(contract, ChoiceContract) else ()
     since = max((one.until for one in latest), default=promoted_at)
-    if now - since < BETWEEN_LOOKS:
+    if now - since < BETWEEN_LOOKS or not (dataset or choices):
         return latest
     with database.session(read_only=True) as session:
-        came = batches.rows_finished_by(session, production.task, production.id, since, now)
+        came = finished_batches.rows_finished_by(session, production.task, production.id, since, now)
     if came < drift.min_calls:
         return latest
     rows = sample_rows(database, root, production, since, now, MOST_ROWS)
     made = [
-        _words(root, production, dataset, words, rows, drift, now),
-        _answers(production, first, answers, rows, drift, now),
+        _words(root, production, dataset, words, rows, drift, now) if dataset else None,
+        _answers(production, choices, first, answers, rows, drift, now) if choices else None,
     ]
     with database.session() as session:
         for one in made:
@@ -77,19 +81,22 @@ def look_at_contents(
     return tuple(one for one in newest if one is not None)
 
 
+def _without_known_words(dataset: DatasetVersion | None, latest: ContentCheck | None) -> DatasetVersion | None:
+    """What words are still to be compared with: shown to be others, they stay so until the dataset is another."""
+    if dataset is not None and latest is not None and latest.drifted and latest.dataset_version_id == dataset.id:
+        return None
+    return dataset
+
+
 def _words(
     root: UPath,
     production: PromptVersionRecord,
-    dataset: DatasetVersion | None,
+    dataset: DatasetVersion,
     latest: ContentCheck | None,
     rows: ProductionRows,
     drift: DriftSpec,
     now: datetime,
-) -> ContentCheck | None:
-    if dataset is None:
-        return None
-    if latest is not None and latest.drifted and latest.dataset_version_id == dataset.id:
-        return None  # shown already: it stays so until the dataset or the prompt is another
+) -> ContentCheck:
     look = latest.look + 1 if latest is not None else 1
     alpha = alpha_for_look(drift.alpha * SHARE_OF_WORDS, look)
     quiet = _quiet(production, "words", look, len(rows.words), alpha, now)
@@ -110,17 +117,17 @@ def _words(
 
 def _answers(
     production: PromptVersionRecord,
+    choices: Collection[str],
     first: ContentCheck | None,
     latest: ContentCheck | None,
     rows: ProductionRows,
     drift: DriftSpec,
     now: datetime,
 ) -> ContentCheck | None:
-    contract = production.prompt.steps[-1].output
-    if not isinstance(contract, ChoiceContract) or not rows.answers:
-        return None
-    counts = dict(sorted(Counter(one for one in rows.answers if one in contract.choices).items()))
+    counts = dict(sorted(Counter(one for one in rows.answers if one in choices).items()))
     if first is None or latest is None or first.counts is None:
+        if not counts:
+            return None
         reference = _quiet(production, "answers", 0, len(rows.answers), 0.0, now)
         return replace(reference, counts=counts)
     look = latest.look + 1

@@ -15,7 +15,7 @@ from domain.statistics.alpha_spending import alpha_for_look
 from domain.statistics.shift import compare_amounts
 from domain.task import DriftSpec
 from resources.database.repositories import input_checks
-from resources.database.repositories.input_checks import InputCheck
+from resources.database.repositories.input_checks import InputCheck, Requests
 from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.database.session import Database
 
@@ -23,8 +23,8 @@ SHARE_OF_LENGTHS = 0.2
 """Of the task's drift α; half of it is for the scores, the rest for words and answers."""
 
 BETWEEN_LOOKS = timedelta(days=1)
-MOST_READ = 50_000
 MOST_COMPARED = 4
+"""Times `min_calls`: the requests of a look that are compared."""
 
 
 def look_at_inputs(
@@ -40,21 +40,15 @@ def look_at_inputs(
         since = latest.until if latest else promoted_at
         if now - since < BETWEEN_LOOKS:
             return latest
-        step = production.prompt.steps[0].name
-        tokens = input_checks.input_tokens(session, production.task, production.id, step, since, now, MOST_READ)
-    if len(tokens) < drift.min_calls:
-        return latest
-    made = _look(production, reference, latest, spread(tokens, MOST_COMPARED * drift.min_calls), drift, now)
+        requests = Requests(production.task, production.id, production.prompt.steps[0].name, since, now)
+        came = input_checks.count_requests(session, requests)
+        if came < drift.min_calls:
+            return latest
+        tokens = input_checks.spread_tokens(session, requests, MOST_COMPARED * drift.min_calls, came)
+    made = _look(production, reference, latest, tokens, drift, now)
     with database.session() as session:
         input_checks.save(session, made)
     return made
-
-
-def spread(values: list[int], most: int) -> list[int]:
-    """At most `most` of the values, evenly over all of them."""
-    if len(values) <= most:
-        return values
-    return [values[(number * len(values)) // most] for number in range(most)]
 
 
 def _look(

@@ -19,7 +19,7 @@ from domain.batch.states import RowStatus
 from domain.statistics.words import Words, words_of
 from resources.batch_inference.results import read_part
 from resources.batch_inference.snapshot import read_inputs
-from resources.database.repositories import batch_chunks, batches
+from resources.database.repositories import batch_chunks, finished_batches
 from resources.database.repositories.batch_chunks import ChunkRecord
 from resources.database.repositories.batches import BatchRecord
 from resources.database.repositories.prompt_versions import PromptVersionRecord
@@ -53,7 +53,7 @@ def sample_rows(
         DatabaseUnavailableError: the database cannot be read.
     """
     with database.session(read_only=True) as session:
-        found = batches.finished_by(session, production.task, production.id, since, until, MOST_BATCHES)
+        found = finished_batches.finished_by(session, production.task, production.id, since, until, MOST_BATCHES)
     sample = ProductionRows()
     passed = 0
     for batch, chunk, middles in _chosen(database, found):

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from domain.prompt import PromptStep, PromptVersion
-from domain.rendering import template_fields
+from domain.rendering import fields_read, template_fields
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _TAKEN_PREFIXES = ("dspy_", "model_", "field_")
@@ -56,13 +56,8 @@ def program_fields(prompt: PromptVersion, taken: Collection[str]) -> ProgramFiel
         TemplateError: a template is not valid.
     """
     reads = [template_fields(step.output_prompt) for step in prompt.steps]
-    from_rows: set[str] = set()
-    earlier: set[str] = set()
-    for step, wanted in zip(prompt.steps, reads, strict=True):
-        from_rows |= wanted - earlier
-        earlier.add(step.name)
     used: set[str] = set(taken)
-    rows = {name: _allot(name, used) for name in sorted(from_rows)}
+    rows = {name: _allot(name, used) for name in sorted(fields_read(prompt))}
     answers = {step.name: _allot(step.name, used) for step in prompt.steps}
     steps: list[StepFields] = []
     visible = dict(rows)

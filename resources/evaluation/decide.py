@@ -105,13 +105,15 @@ class Decider:
         settled = None if held else self._settled(production, rivals, dev, test[production.id])
         if settled is not None:
             return await self._show_settled(settled, production, rivals, dev, references)
-        winner = min(rivals, key=lambda record: (-dev[record.id].record.score, record.version), default=None)
+        winner = self._winner(production, rivals, dev)
         seen = await self._on_test(references)
         compared = Effort()
         if winner is None:
             decision = self._keep(production, production, "There is no candidate besides production.")
         elif held is not None:
             decision = self._keep_held(production, winner, dev, held)
+        elif shown := self._test_rows_in(winner):
+            decision = self._keep_shown(production, winner, shown)
         elif self._hopeless(dev[winner.id], dev[production.id]):
             # What was seen on dev is part of the question: other scores there may send the same two to the gate.
             seen_on_dev = [dev[one.id].record.id for one in (winner, production)]
@@ -151,8 +153,8 @@ class Decider:
             return None
         if decision.candidate_id != production.id or decision.production_id not in {record.id for record in rivals}:
             return None
-        best = max(dev[record.id].record.score for record in rivals)
-        return decision if best <= dev[production.id].record.score else None
+        fair = [dev[record.id].record.score for record in rivals if not self._test_rows_in(record)]
+        return decision if max(fair, default=0.0) <= dev[production.id].record.score else None
 
     async def _show_settled(
         self,
@@ -169,10 +171,33 @@ class Decider:
     async def _on_test(self, records: Sequence[PromptVersionRecord]) -> tuple[Evaluation, ...]:
         return tuple([await self._engine.evaluate(record.prompt, Split.TEST) for record in records])
 
+    def _winner(
+        self, production: PromptVersionRecord, rivals: list[PromptVersionRecord], dev: dict[str, Evaluation]
+    ) -> PromptVersionRecord | None:
+        """The best on dev; where that shows test rows, the best of those that show none and might pass, if any."""
+        ranked = sorted(rivals, key=lambda record: (-dev[record.id].record.score, record.version))
+        if not ranked or not self._test_rows_in(ranked[0]):
+            return next(iter(ranked), None)
+        hopeful = (one for one in ranked if not self._hopeless(dev[one.id], dev[production.id]))
+        return next((one for one in hopeful if not self._test_rows_in(one)), ranked[0])
+
+    def _test_rows_in(self, record: PromptVersionRecord) -> int:
+        return self._engine.rows_demonstrated(record.prompt, Split.TEST)
+
     def _hopeless(self, winner: Evaluation, production: Evaluation) -> bool:
         """Worse on dev than any route of the gate allows: not worth a look at test."""
         allowed = self._task.gate.non_inferiority_margin or 0.0
         return winner.record.score + allowed < production.record.score
+
+    def _keep_shown(
+        self, production: PromptVersionRecord, winner: PromptVersionRecord, shown: int
+    ) -> GateDecisionRecord:
+        """What has been shown test rows cannot be tested on them: that would be another question than the gate's."""
+        reason = (
+            f"The demonstrations of the best candidate show {shown} of the rows it would be tested on, so it was not "
+            "put to the gate. Optimize again on this dataset version, or take these demonstrations out."
+        )
+        return self._keep(production, winner, reason, "shows test rows")
 
     async def _put_to_gate(
         self, production: PromptVersionRecord, winner: PromptVersionRecord, test: dict[str, Evaluation]

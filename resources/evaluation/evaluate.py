@@ -41,6 +41,7 @@ from resources.evaluation.similarity import compare_rows
 from resources.evaluation.stored_answers import StoredAnswers
 from resources.evaluation.stored_judgements import StoredJudgements
 from resources.evaluation.summary import summarise
+from resources.lineage.demonstrations import rows_shown
 from resources.llm.types import CallContext
 from resources.storage.datasets import DatasetStore
 
@@ -163,6 +164,14 @@ class EvaluationEngine:
         ]
         record = self._save(prompt, split, examples, calibration, identities)
         return Evaluation(record, tuple(examples), Effort.total([answered.effort, judged, calibrated]))
+
+    def rows_demonstrated(self, prompt: PromptVersion, split: Split) -> int:
+        """How many of the prompt's demonstrations show the text of a row of `split`.
+
+        Raises:
+            NotFoundError: the dataset's rows are gone.
+        """
+        return sum(one.row_id is not None for one in rows_shown(prompt, self._rows_of(split)))
 
     def _open(self, contract: OutputContract) -> dict[str, AskingSpec | OpenedEvaluator]:
         """Every evaluator by its name, the metric first; those that ask a model need no opening."""

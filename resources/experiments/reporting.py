@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from domain.errors import ConflictError
 from domain.experiment.analysis import PATH_POINTS, analyse
 from domain.experiment.report import DECIDED, Report
 from domain.identity import content_id
 from resources.database.repositories import experiments, gate_decisions
+from resources.database.repositories.experiments import ExperimentRecord
 from resources.database.repositories.gate_decisions import GateDecisionRecord
 from resources.database.session import Database
 from resources.experiments.lifecycle import stop_in
@@ -67,7 +70,7 @@ def make_report(database: Database, name: str, now: datetime, *, points: int = P
     """
     with database.session(read_only=True) as session:
         started = Started.of(experiments.get(session, name))
-        decision = gate_decisions.find(session, started.record.decision_id) if started.record.decision_id else None
+        decision = _decision_of(session, started.record)
     recovered = recover(database, started, now)
     seen = see(database, started, now)
     report = analyse(started.experiment, seen.observations, points=points)
@@ -91,16 +94,15 @@ def conclude(
     Raises:
         ConflictError: a person wants to stop an experiment that is stopped already.
     """
-    verdict = live.report.verdict
-    by_rule = kind is None
-    if by_rule and (verdict.kind not in DECIDED or not live.started.is_running):
+    name, verdict = live.started.record.name, live.report.verdict
+    if kind is None and (verdict.kind not in DECIDED or not live.started.is_running):
         return live
     decision = _decision(live, now)
     with database.session() as session:
         try:
             record = stop_in(
                 session,
-                live.started.record.name,
+                name,
                 kind=kind or verdict.kind,
                 reason=reason or verdict.reason,
                 stopped_by=stopped_by,
@@ -108,15 +110,17 @@ def conclude(
                 decision_id=decision.id,
             )
         except ConflictError:
-            if not by_rule:
+            if kind is not None:
                 raise
-            record = experiments.get(session, live.started.record.name)
-            stored = gate_decisions.find(session, record.decision_id) if record.decision_id else None
+            record = experiments.get(session, name)
+            stored = _decision_of(session, record)
         else:
             stored = gate_decisions.record(session, decision)
-    return LiveReport(
-        Started.of(record), live.report, live.bookkeeping, live.observations_id, live.recovered, live.made_at, stored
-    )
+    return replace(live, started=Started.of(record), decision=stored)
+
+
+def _decision_of(session: Session, record: ExperimentRecord) -> GateDecisionRecord | None:
+    return gate_decisions.find(session, record.decision_id) if record.decision_id else None
 
 
 def _decision(live: LiveReport, now: datetime) -> GateDecisionRecord:

@@ -21,7 +21,7 @@ AFTERWARDS = timedelta(days=2)
 
 @dataclass(slots=True)
 class Cursor:
-    """What was asked for: by experiment the state of things and when, and the decisions handed to promotion."""
+    """What was asked for: by experiment the state of things and when, and the decisions that promotion has taken."""
 
     reports: dict[str, tuple[str, str]] = field(default_factory=dict)
     promotions: list[str] = field(default_factory=list)
@@ -45,34 +45,40 @@ class Due:
 
     Attributes:
         reports: by experiment, a key of what it would be made from.
-        promotions: by decision, its task.
+        reported: the same of what was asked for before, and will be again where it failed.
+        promotions: by decision that is not in the cursor, its task. The caller puts one there once promotion has taken
+            it.
         started: all started experiments.
     """
 
     reports: dict[str, str]
+    reported: dict[str, str]
     promotions: dict[str, str]
     started: tuple[str, ...]
 
 
 def what_is_due(database: Database, cursor: Cursor, now: datetime) -> Due:
-    """What is new since `cursor`, which is moved on.
+    """What is new since `cursor`, which is moved on as far as reports go.
 
     A report is due when outcomes were recorded, windows of units closed, or the experiment was started, changed or
     stopped; not more often than every `REFRESH` while it is under traffic.
     """
     reports: dict[str, str] = {}
+    reported: dict[str, str] = {}
     promotions: dict[str, str] = {}
     with database.session(read_only=True) as session:
         records = experiments.list_experiments(session)
         for record in records:
+            before = cursor.reports.get(record.name)
             key = _state_of(session, record, now) if _may_change(record, now) else None
-            if key is not None and _is_due(cursor.reports.get(record.name), key, now):
+            if key is not None and _is_due(before, key, now):
                 cursor.reports[record.name] = (key, now.isoformat())
                 reports[record.name] = key
+            elif key is not None and before is not None:
+                reported[record.name] = before[0]
             if record.decision_id and record.decision_id not in cursor.promotions and _promotes(session, record):
-                cursor.promotions.append(record.decision_id)
                 promotions[record.decision_id] = record.task
-    return Due(reports, promotions, tuple(record.name for record in records))
+    return Due(reports, reported, promotions, tuple(record.name for record in records))
 
 
 def _may_change(record: ExperimentRecord, now: datetime) -> bool:

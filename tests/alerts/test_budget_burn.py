@@ -79,15 +79,23 @@ def test_a_day_s_forecast_knows_how_long_the_day_is(date: str, hours: int) -> No
 
 def test_windows_without_end_have_no_forecast_and_a_month_has_the_projection() -> None:
     task = replace(DAY, scope="task:a", window="task:a", spent_nano_usd=4_000, month_projection_nano_usd=90_000)
-    assert list(budget_notices([task], NOON.timestamp(), UTC)) == []
+    assert list(budget_notices([task], {}, NOON.timestamp(), UTC)) == []
     month = replace(task, scope="month", window="month:2026-11")
-    (notice,) = budget_notices([month], NOON.timestamp(), UTC)
+    (notice,) = budget_notices([month], {}, NOON.timestamp(), UTC)
     assert "will not last" in notice.alert.title
     uncapped = replace(month, cap_nano_usd=None)
-    assert list(budget_notices([uncapped], NOON.timestamp(), UTC)) == []
+    assert list(budget_notices([uncapped], {}, NOON.timestamp(), UTC)) == []
 
 
-def test_a_frozen_budget_is_told() -> None:
-    (notice,) = budget_notices([replace(DAY, frozen=True)], NOON.timestamp(), UTC)
-    assert "frozen" in notice.alert.title
-    assert notice.alert.severity == "error"
+def test_every_freeze_of_a_budget_is_told_once(database: Database, hook: Webhook) -> None:
+    sinks = (WebhookSink(hook.url),)
+    org = replace(DAY, scope="org", window="org", cap_nano_usd=1_000_000)
+    other = replace(org, scope="task:a", window="task:a")
+    frozen = [False, True, True, False, False, True, True, False, True]
+    for hour, is_frozen in enumerate(frozen):
+        line = replace(org, frozen=is_frozen, spent_nano_usd=1_000 * hour)  # what was under way is still booked
+        tell_budgets(database, sinks, [line, replace(other, frozen=hour > 3)], NOON.replace(hour=hour), UTC)
+    assert [one["facts"]["scope"] for one in hook.received] == ["org", "task:a", "org", "org"]
+    assert {one["severity"] for one in hook.received} == {"error"}
+    assert titles(hook)[0].startswith("org is frozen")
+    assert len(set(hook.keys)) == 4

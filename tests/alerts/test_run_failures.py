@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 from servers.webhook import Webhook
+from upath import UPath
 
+from assets.one_partition import AssetEvent, OnePartition, each_partition
 from resources.alerts_resource import AlertsResource
 from resources.database.session import Database
 from sensors.run_failures import run_failure_alerts, tick
@@ -93,6 +96,31 @@ def test_an_error_s_text_is_not_told(sensor: Sensor, hook: Webhook) -> None:
     sensor.tick()
     (told,) = hook.received
     assert "ValueError" in told["lines"][0]
+    assert SECRET not in str(told)
+
+
+def test_nor_is_it_by_a_run_of_several_partitions(sensor: Sensor, hook: Webhook, tmp_path: Path) -> None:
+    def make(one: OnePartition) -> Iterator[AssetEvent]:
+        if one.partition_key == "sizes":
+            raise dg.Failure("tasks/sizes.yaml: name is missing")
+        raise ValueError(f"cannot read {SECRET}")
+
+    @dg.asset(
+        partitions_def=dg.StaticPartitionsDefinition(["colours", "sizes"]),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def dataset(context):
+        yield from each_partition(context, UPath(tmp_path), make)
+
+    sensor.tick()
+    both = {"dagster/asset_partition_range_start": "colours", "dagster/asset_partition_range_end": "sizes"}
+    dg.materialize([dataset], instance=sensor.instance, tags=both, raise_on_error=False)
+    sensor.tick()
+    (told,) = hook.received
+    assert (
+        "2 of 2 partitions failed: colours: ValueError; the run's log says more; sizes: tasks/sizes.yaml: name"
+        in told["lines"][0]
+    )
     assert SECRET not in str(told)
 
 

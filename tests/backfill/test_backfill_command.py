@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
+from functools import partial
 
 import pytest
 from backfill.tasks import Tasks
 from typer.testing import CliRunner
 
+from orchestration import backfill
+from orchestration.backfill.in_process import alone
 from orchestration.cli.application import app
+from resources.catalog.catalog import Catalog
 
 
 def run(*arguments: str):
@@ -39,6 +44,28 @@ def test_plan_launch_status_and_list(tasks: Tasks) -> None:
     assert run("plan", "dataset", "--partition", "alpha").stdout.count("Everything is fresh") == 1
 
 
+def test_what_is_not_over_is_no_success(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks.add("alpha")
+    with monkeypatch.context() as patched:
+        patched.setattr(Catalog, "get", lambda *_: signal.raise_signal(signal.SIGINT))
+        stopped = run("launch", "dataset", "--key", "first")
+    assert stopped.exit_code == 1
+    assert "launch it again with --key first" in " ".join(stopped.stderr.split())
+    gone = run("wait", "first")
+    assert gone.exit_code == 2
+    assert "interrupted" in gone.stdout
+
+    wait = backfill.wait
+    canceling = partial(wait, sleep=lambda _: backfill.cancel("first"))
+    monkeypatch.setattr(backfill, "wait", lambda key, **more: canceling(key, **more))
+    with alone(tasks.environment, backfill.status("first").backfill.id):  # as another process would
+        elsewhere = run("launch", "dataset", "--key", "first")
+        assert elsewhere.exit_code == 2
+        assert "promptory backfill wait first" in " ".join(elsewhere.stdout.split())
+        waited = run("launch", "dataset", "--key", "first", "--wait", "--json")
+    assert (waited.exit_code, json.loads(waited.stdout)["state"]) == (1, "canceled")
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -46,6 +73,7 @@ def test_plan_launch_status_and_list(tasks: Tasks) -> None:
         (("launch", "evaluation", "-p", "alpah"), "did you mean `alpha`"),
         (("status", "never"), "promptory backfill list"),
         (("cancel", "never"), "promptory backfill list"),
+        (("launch", "dataset", "--key", ""), "the key is blank"),
     ],
 )
 def test_errors_say_what_to_do(tasks: Tasks, arguments: tuple[str, ...], told: str) -> None:

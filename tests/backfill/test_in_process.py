@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import signal
+
 import dagster as dg
 import pytest
 from backfill.tasks import Tasks
 
 from domain.errors import ConflictError, InputError, NotFoundError
 from orchestration import backfill
+from orchestration.backfill.in_process import alone, is_worked_on
+from orchestration.run_report import RunFailedError
+from resources.catalog.catalog import Catalog
 from resources.database.repositories import evaluations
 from resources.database.session import open_database
 
@@ -131,6 +137,56 @@ def test_a_run_stops_before_its_next_partition_once_it_is_cancelled(tasks: Tasks
     database.dispose()
 
 
+def test_a_signal_stops_all_of_it_and_the_same_key_goes_on(tasks: Tasks, monkeypatch) -> None:
+    tasks.add(*NAMES[:2])
+    get = Catalog.get
+
+    def interrupt(*arguments, **more):
+        signal.raise_signal(signal.SIGTERM)
+        return get(*arguments, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Catalog, "get", interrupt)
+        with pytest.raises(RunFailedError, match="interrupted") as caught:
+            backfill.launch(INGEST, key="stopped")
+    assert caught.value.interrupted
+    assert "stopped" in str(caught.value.mend)
+    status = backfill.status("stopped")
+    assert (status.state, len(status.runs), status.done, status.failed, status.waiting) == ("interrupted", 1, 0, (), 4)
+
+    backfill.launch(INGEST, key="stopped")
+    status = backfill.status("stopped")
+    assert (status.state, len(status.runs), status.done) == ("succeeded", 3, 4)
+    with tasks.instance() as instance:  # as is done for a run whose process was killed
+        instance.report_run_failed(runs(tasks)[0], "its process is gone")
+    assert backfill.status("stopped").done == 4
+
+
+def test_a_file_that_cannot_be_read_keeps_only_its_own_task_out(tasks: Tasks) -> None:
+    tasks.add("alpha", "beta")
+    file = tasks.root / "catalog/tasks/alpha.yaml"
+    file.write_text(file.read_text().replace("alpha.csv", f"{'alpha' * 60}.csv"))  # no file system looks that up
+
+    planned = backfill.plan(INGEST)
+    assert [one.to_run for one in planned.assets] == [("beta",), ("beta",)]
+    (problem,) = planned.problems
+    assert "alphaalpha" in problem
+    (tasks.root / "catalog/tasks/beta.yaml").unlink()
+    with pytest.raises(InputError, match=r"nothing is to be made.*alphaalpha"):
+        backfill.launch(INGEST)
+
+
+def test_who_looks_is_in_nobody_s_way(tasks: Tasks) -> None:
+    place = tasks.environment
+    with alone(place, "some") as free, alone(place, "some", sleep=lambda _: None) as also:
+        assert (free, also, is_worked_on(place, "some")) == (True, False, True)
+    with (tasks.root / "home/backfills/some.lock").open("w") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert not is_worked_on(place, "some")
+        with alone(place, "some", sleep=lambda _: fcntl.flock(looking, fcntl.LOCK_UN)) as free:
+            assert free
+
+
 def test_what_does_not_fit_is_refused(tasks: Tasks) -> None:
     tasks.add("alpha")
     with pytest.raises(InputError, match="did you mean `evaluation`"):
@@ -139,6 +195,9 @@ def test_what_does_not_fit_is_refused(tasks: Tasks) -> None:
         backfill.plan(["evaluation", "call_log"])
     with pytest.raises(NotFoundError, match="there is no partition 'omega'"):
         backfill.plan(["evaluation"], ["omega"])
+    with pytest.raises(InputError, match="the key is blank"):
+        backfill.launch(["dataset"], key=" ")
+    assert backfill.list_backfills() == []
     with pytest.raises(NotFoundError, match="no backfill was launched"):
         backfill.status("never")
     left_out = backfill.plan(["optimization_run"]).assets[0].left_out

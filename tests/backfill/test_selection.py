@@ -15,6 +15,7 @@ ORDER = ["support_mail", "support_chat", "refunds", "2026-11-01", "2026-11-02", 
     [
         ("all", ORDER),
         (["refunds"], ["refunds"]),
+        ("refunds", ["refunds"]),
         (["refunds", "support_mail"], ["support_mail", "refunds"]),
         (["support_*"], ["support_mail", "support_chat"]),
         (["2026-11-02..2026-11-03", "refunds"], ["refunds", "2026-11-02", "2026-11-03"]),
@@ -38,5 +39,6 @@ def test_a_slip_of_the_pen_is_guessed() -> None:
 def test_a_request_is_the_same_in_any_order() -> None:
     one = make_request(["evaluation"], ["a", "b"], force=False)
     assert one.digest == make_request(["evaluation"], ["b", "a", "a"], force=False).digest
+    assert make_request(["evaluation"], "a", force=False) == make_request(["evaluation"], ["a"], force=False)
     assert one.digest != make_request(["evaluation"], "all", force=False).digest
     assert one.digest != make_request(["evaluation"], ["a", "b"], force=True).digest

@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from batches.conftest import Floor, write_csv
+from batches.conftest import NOW, Floor, write_csv
+from sqlalchemy import update
 
+from resources.batch_inference.provider_batches.polling import Polled, poll
 from resources.database.repositories import provider_jobs, spending
+from resources.database.tables import ProviderJobRow
 from resources.llm import open_client
+from resources.llm.endpoints import Endpoints
 
 
 def add(hall: Floor, rows: int, **changes: Any):
@@ -30,6 +34,16 @@ def run_to_the_end(hall: Floor, batch_id: str, **settings: Any):
         if record.state != "waiting":
             return record, seen
     raise AssertionError(seen)
+
+
+async def poll_once(hall: Floor, now: datetime) -> Polled:
+    """As the sensor's look at all jobs, none of which was looked at lately."""
+    endpoints = Endpoints(hall.settings().endpoints, None)
+    with hall.database.session() as session:
+        session.execute(update(ProviderJobRow).values(seen_at=None, changed_at=NOW))
+    polled = await poll(hall.database, endpoints, now)
+    await endpoints.close()
+    return polled
 
 
 def charged(hall: Floor):

@@ -145,6 +145,24 @@ def test_what_failed_runs_left_is_asked_for_anew_after_a_while(
         assert request_and_fail() == f"{first}:3", "that is for a person to mend"
 
 
+def test_a_run_terminated_before_it_began_is_asked_for_anew_after_a_while(
+    place: Workplace, parts: dg.Definitions, monkeypatch: pytest.MonkeyPatch
+):
+    land(place, "a.csv", range(3))
+    with place.instance() as instance:
+        (request,) = _tick(parts, instance)
+        tags = {**request.tags, "dagster/partition": TASK}
+        resolved = parts.resolve_job_def("predict_batches")
+        run = instance.create_run_for_job(resolved, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
+        instance.report_run_canceling(run)
+        instance.report_run_canceled(run)
+        (record,) = instance.get_run_records()
+        assert record.end_time is not None
+        assert [again.run_key for again in _tick(parts, instance)] == [request.run_key]
+        monkeypatch.setattr("sensors.asking_again.AGAIN_AFTER_S", 0.0)
+        assert [again.run_key for again in _tick(parts, instance)] == [f"{request.run_key}:1"]
+
+
 def _tick(parts: dg.Definitions, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
     resources = {name: parts.resources[name] for name in ("catalog", "database")}
     with dg.build_sensor_context(instance=instance, definitions=parts, resources=resources) as context:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from batches.conftest import NOW
 from cli.conftest import Workshop
+from upath import UPath
 
+from domain.task import BudgetSpec, Task
+from resources.batch_inference.intake import Intake
+from resources.batch_inference.sources import FileSource
+from resources.catalog.catalog import Catalog
+from resources.database.repositories import prompt_versions, tasks
 from resources.database.session import open_database
 from resources.evaluation.steering import promote_by_hand
 
@@ -16,14 +24,6 @@ from resources.evaluation.steering import promote_by_hand
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upgraded_file: Path) -> Workshop:
     """A workshop whose task has a prompt in production."""
-    import shutil
-
-    from batches.conftest import NOW
-
-    from domain.task import Task
-    from resources.catalog.catalog import Catalog
-    from resources.database.repositories import prompt_versions, tasks
-
     for name in ("DAGSTER_HOME", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     for name in ("LANDING", "STORAGE", "DATABASE_URL", "STATE_URL", "CONFIG", "BATCHES"):
@@ -36,14 +36,21 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upgraded_file: Path) -
     made.write_task()
     (tmp_path / "home").mkdir()
     shutil.copyfile(upgraded_file, tmp_path / "home" / "promptory.db")
-    database = open_database(f"sqlite:///{tmp_path / 'home' / 'promptory.db'}")
-    task: Task = Catalog(tmp_path / "catalog", {}).get("tickets").task
+    put_into_production(made, tickets(made))
+    return made
+
+
+def tickets(shop: Workshop) -> Task:
+    return Catalog(shop.root / "catalog", {}).get("tickets").task
+
+
+def put_into_production(shop: Workshop, task: Task) -> None:
+    database = open_database(f"sqlite:///{shop.root / 'home' / 'promptory.db'}")
     with database.session() as session:
         tasks.upsert_task(session, task, source_path="tickets.yaml", now=NOW)
         prompt_versions.register(session, task.name, task.prompt.version(), created_by="author", now=NOW)
-    promote_by_hand(database, "tickets", "v1", "production", by="me", reason="first", now=datetime.now(UTC))
+    promote_by_hand(database, task.name, "v1", "production", by="me", reason="first", now=datetime.now(UTC))
     database.dispose()
-    return made
 
 
 def test_a_file_is_added_run_shown_and_exported(shop: Workshop):
@@ -69,6 +76,25 @@ def test_a_file_is_added_run_shown_and_exported(shop: Workshop):
     assert [line["key"] for line in lines] == [str(number) for number in range(30)]
     assert len((shop.root / "out.csv").read_text().splitlines()) == 31
     assert "billing" in shop.run("batch", "results", batch, "--limit", "2").out
+
+
+def test_batches_of_two_tasks_keep_to_the_cap_of_each(shop: Workshop):
+    poor = tickets(shop).model_copy(update={"name": "poor", "budget": BudgetSpec.model_validate({"total_usd": "1e-8"})})
+    put_into_production(shop, poor)
+    database = open_database(f"sqlite:///{shop.root / 'home' / 'promptory.db'}")
+    intake = Intake(database, UPath(shop.root / "home" / "storage"))
+    added: list[str] = []
+    for task in (tickets(shop), poor):
+        (shop.root / "in.csv").write_text(f"text\nMy parcel from {task.name} is late\n")  # else the cache has it
+        added.append(intake.take_in(task, FileSource(UPath(shop.root / "in.csv")), NOW).record.id)
+    database.dispose()
+
+    ran = shop.run("batch", "run", *added, "--json")
+    assert ran.code == 1
+    first, second = ran.value["batches"]
+    assert (first["task"], first["state"]) == ("tickets", "done")
+    assert (second["task"], second["state"]) == ("poor", "paused")
+    assert "task:poor" in second["reason"]
 
 
 def test_pausing_resuming_and_cancelling(shop: Workshop):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import math
 import os
 import time
@@ -29,7 +30,7 @@ from resources.batch_inference.outcome_text import decode, encode
 from resources.batch_inference.results import PartLayout, merge
 from resources.batch_inference.snapshot import Snapshot, write_snapshot
 from resources.batch_inference.sources import FileSource, read_csv, read_jsonl
-from resources.batch_inference.stopping import Stop
+from resources.batch_inference.stopping import CANCEL, Stop
 from resources.storage.listing import folder_names
 
 NOWHERE = UPath("nowhere")
@@ -42,8 +43,14 @@ values = st.recursive(
 
 
 @settings(deadline=None, max_examples=60)
-@given(texts, values, st.lists(st.text(max_size=5), max_size=3))
-def test_an_outcome_is_given_back_as_it_was(text: str, value: Any, calls: list[str]):
+@given(
+    texts,
+    values,
+    st.sampled_from([0, 2**64 - 1, 2**64 + 1, -(2**63) - 1, 10**400]),
+    st.lists(st.text(max_size=5), max_size=3),
+)
+def test_an_outcome_is_given_back_as_it_was(text: str, value: Any, large: int, calls: list[str]):
+    value = [value, large]
     outcome = RowOutcome(RowStatus.OK, None, text, value, "c", tuple(calls), "m", 5, 6, 7, 0.25, cached=True)
     assert decode(encode(outcome)) == outcome
 
@@ -187,7 +194,7 @@ async def test_who_waits_for_a_provider_stops_when_told():
     stop = Stop()
 
     async def sleep(_seconds: float) -> None:
-        stop.cancel("enough")
+        stop.obey(CANCEL)
         await asyncio.sleep(0)
 
     async def ask() -> int:
@@ -230,6 +237,12 @@ def test_fields_of_a_json_answer_have_columns_of_their_kind():
     found = {name: made[f"value_{name}"] for name in value}
     assert found == {"name": "n", "count": None, "share": 1.0, "sure": True, "parts": "[1]"}
     assert set(made) == set(layout.schema().names)
+
+    for count, share, kept in ((10**400, 10**400, (None, None)), (-(2**63), 3, (-(2**63), 3.0)), (7.0, 0, (7, 0.0))):
+        outcome = decode(encode(RowOutcome(RowStatus.OK, text="…", value={"count": count, "share": share})))
+        made = layout.row(row, outcome, 1)
+        assert (made["value_count"], made["value_share"]) == kept
+        assert json.loads(made["value"]) == {"count": count, "share": share}
 
 
 def test_pace_forgets_what_is_a_minute_old():

@@ -56,6 +56,18 @@ def test_a_refused_job_costs_nothing_and_waits_for_a_person(hall: Floor, provide
     assert provider.requests == []
 
 
+def test_a_job_that_answers_hardly_any_row_pauses_its_batch(hall: Floor, provider: OpenAIBatchServer):
+    provider.plans = lambda _number: JobPlan(statuses=dict.fromkeys(range(60), 400))
+    batch = add(hall, 110, retry_rounds=0, chunk_rows=200)
+    paused, _ = run_to_the_end(hall, batch.id)
+    assert (paused.state, paused.pause_kind) == ("paused", "failures")
+    assert "60 of the last 110 rows" in (paused.reason or "")
+    assert len(provider.invoice) == 50
+    done, _ = run_to_the_end(hall, batch.id)
+    assert done.state == "done"
+    assert (done.summary or {})["by_status"] == {"ok": 50, "failed": 60, "fallback": 0, "invalid": 0, "rejected": 0}
+
+
 def test_limits_of_a_job_split_a_chunk(hall: Floor, provider: OpenAIBatchServer):
     batch = add(hall, 20)
     endpoint = {**provider.endpoint, "options": {"batch_requests": 8}}
@@ -63,6 +75,17 @@ def test_limits_of_a_job_split_a_chunk(hall: Floor, provider: OpenAIBatchServer)
     assert [len(job.lines) for job in provider.jobs.values()] == [8, 8, 4]
     assert run_to_the_end(hall, batch.id)[0].state == "done"
     assert len(provider.invoice) == 20
+
+
+def test_rows_go_into_three_jobs_each_however_many_jobs_their_chunk_is(hall: Floor, provider: OpenAIBatchServer):
+    """Jobs of 8, 8 and 4 rows; six rows of the first are not answered, two of them by no job they are in."""
+    provider.plans = lambda number: JobPlan(end="expired", answered={0: 2, 3: 4, 4: 0}.get(number))
+    batch = add(hall, 20, rest="provider")
+    endpoint = {**provider.endpoint, "options": {"batch_requests": 8}}
+    done, _ = run_to_the_end(hall, batch.id, endpoints={"openai": endpoint})
+    assert done.state == "done"
+    assert [len(job.lines) for job in provider.jobs.values()] == [8, 8, 4, 6, 2]
+    assert len(provider.requests) == 2, "what three jobs did not answer is asked directly"
 
 
 def test_an_endpoint_without_a_batch_api_is_told_at_once(hall: Floor, provider: OpenAIBatchServer):

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from batches.conftest import NOW, Floor
-from batches.provider_steps import Clock, add, charged, jobs_of, run_to_the_end
+from batches.provider_steps import Clock, add, charged, jobs_of, run_to_the_end, scopes_of
 from servers.openai_batch_server import OpenAIBatchServer
+from sqlalchemy import update
 
 from domain.batch.provider_jobs import JobState
 from domain.errors import ConflictError, InputError, StateUnavailableError
 from resources.batch_inference.drain import may_go_on
+from resources.batch_inference.due import due_tasks
 from resources.batch_inference.provider_batches import by_hand
 from resources.batch_inference.provider_batches.desk import JobDesk
 from resources.batch_inference.provider_batches.polling import poll
 from resources.batch_inference.worker import WorkerTime
 from resources.database.repositories import batches, provider_jobs
+from resources.database.repositories.provider_jobs import ProviderJob
+from resources.database.tables import BatchRow
 from resources.llm import open_client
 from resources.llm.batch_api import JobStatus
 from resources.llm.endpoints import Endpoints
@@ -155,3 +160,62 @@ def test_a_worker_that_lost_its_batch_holds_nothing(hall: Floor, provider: OpenA
 
     asyncio.run(work())
     assert provider.log == []
+
+
+@pytest.mark.parametrize("before", ["add", "create"])
+def test_a_worker_that_stood_still_hands_nothing_over(
+    hall: Floor, provider: OpenAIBatchServer, monkeypatch: pytest.MonkeyPatch, before: str
+):
+    """Its batch is answered to the end by another one, before it writes its job down or has it created."""
+    batch = add(hall, 10, rest="provider")
+    stood_still = []
+
+    def others_take_it() -> None:
+        stood_still.append(1)
+        with hall.database.session() as session:
+            batches.change_claimed(session, batch.id, 1, lease_until=NOW)
+        assert run_to_the_end(hall, batch.id)[0].state == "done"
+
+    if before == "add":
+        submit = JobDesk.submit
+
+        async def submit_late(*arguments: Any) -> ProviderJob:
+            if not stood_still:
+                await asyncio.to_thread(others_take_it)
+            return await submit(*arguments)
+
+        monkeypatch.setattr(JobDesk, "submit", submit_late)
+    else:
+        upload = OpenAIBatches.upload
+
+        async def upload_late(self: OpenAIBatches, job: str, data: bytes) -> str:
+            if not stood_still:
+                await asyncio.to_thread(others_take_it)
+            return await upload(self, job, data)
+
+        monkeypatch.setattr(OpenAIBatches, "upload", upload_late)
+    with pytest.raises(ConflictError, match="taken over"):
+        hall.run(batch.id)
+    assert provider.asked_in_jobs() == 10
+    assert charged(hall).spent_nano_usd == provider.invoice_nano_usd()
+    assert {job.state for job in jobs_of(hall, batch.id)} == {"closed"}
+
+
+def test_a_job_that_is_left_when_its_batch_is_done_is_ended_and_booked(hall: Floor, provider: OpenAIBatchServer):
+    batch = add(hall, 10)
+    hall.run(batch.id)
+    with hall.database.session() as session:
+        session.execute(update(BatchRow).values(state="done", finished_at=NOW))
+    (due,) = due_tasks(hall.database, hall.root / "none", ["crates"], Clock()())
+    assert due.task == "crates"
+
+    async def settle() -> int:
+        async with hall.worker() as worker:
+            await worker.settle_cancelled("crates")
+        return (await scopes_of(hall))["task:crates"].reserved_nano_usd
+
+    held = [asyncio.run(settle()) for _ in range(4)]
+    assert held[0] > 0
+    assert held[-1] == 0
+    assert [job.state for job in jobs_of(hall, batch.id)] == ["closed"]
+    assert charged(hall).spent_nano_usd == provider.invoice_nano_usd()

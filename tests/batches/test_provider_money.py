@@ -9,19 +9,17 @@ from pathlib import Path
 
 import pytest
 from batches.conftest import NOW, Floor, label_of, task_of, write_csv
-from batches.provider_steps import add, charged, jobs_of, run_to_the_end, scopes_of
+from batches.provider_steps import add, charged, jobs_of, poll_once, run_to_the_end, scopes_of
 from servers.openai_batch_server import End, JobPlan, OpenAIBatchServer
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from resources.batch_inference import steering
 from resources.batch_inference.due import due_tasks
-from resources.batch_inference.provider_batches.polling import poll
 from resources.batch_inference.worker import open_worker
 from resources.database import schema
 from resources.database.session import open_database
-from resources.database.tables import AttemptRow, CallRow, ProviderJobRow
+from resources.database.tables import AttemptRow, CallRow
 from resources.llm import open_client
-from resources.llm.endpoints import Endpoints
 from resources.llm.events import AttemptFinished, CallFinished, Event
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -160,6 +158,31 @@ def test_a_cancelled_batch_cancels_its_job_and_books_what_was_billed(hall: Floor
     assert asyncio.run(scopes_of(hall))["task:crates"].reserved_nano_usd == 0
 
 
+def test_cancelling_a_batch_asks_for_the_run_that_cancels_its_job(hall: Floor, provider: OpenAIBatchServer):
+    provider.plans = lambda _number: JobPlan(stays="in_progress")
+    batch = add(hall, 10)
+    hall.run(batch.id)
+    now = datetime.now(UTC)
+
+    def due(after: timedelta = timedelta()) -> set[str]:
+        return {one.key for one in due_tasks(hall.database, hall.root / "none", ["crates"], now + after)}
+
+    assert due() == set()
+    steering.cancel(hall.database, batch.id, NOW)
+    key = due()
+    assert len(key) == 1
+    assert due(timedelta(minutes=4)) == key, "one run, and not one per look"
+    assert due(timedelta(minutes=16)) != key, "the provider may not have heard of it"
+
+    async def drain() -> None:
+        async with hall.worker() as worker:
+            await worker.settle_cancelled("crates")
+
+    asyncio.run(drain())
+    assert "POST /v1/batches/batch_000000/cancel" in provider.log
+    assert due() == set(), "the provider ends it now"
+
+
 def test_on_postgresql_and_redis_too(tmp_path: Path, provider: OpenAIBatchServer, postgres_url: str, redis_url: str):
     database = open_database(postgres_url)
     schema.upgrade(database)
@@ -195,14 +218,6 @@ def test_a_spent_budget_does_not_keep_a_finished_job_from_being_settled(hall: Fl
     assert due_tasks(hall.database, hall.root / "none", ["crates"], now) == []
     for _ in range(4):
         hall_now = datetime.now(UTC) + timedelta(hours=1, minutes=-1)
-        asyncio.run(_poll_once(hall, hall_now))
+        asyncio.run(poll_once(hall, hall_now))
     (due,) = due_tasks(hall.database, hall.root / "none", ["crates"], now)
     assert (due.task, due.batches) == ("crates", 1)
-
-
-async def _poll_once(hall: Floor, now: datetime) -> None:
-    endpoints = Endpoints(hall.settings().endpoints, None)
-    with hall.database.session() as session:
-        session.execute(update(ProviderJobRow).values(seen_at=None, changed_at=NOW))
-    await poll(hall.database, endpoints, now)
-    await endpoints.close()

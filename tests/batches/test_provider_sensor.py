@@ -155,3 +155,16 @@ def test_a_person_without_dagster_can_wait(
     ran = command("batch", "run", batch, "--wait")["batches"][0]
     assert ran["state"] == "done"
     assert len(set(waited)) == len(waited) >= 2
+
+
+def test_a_job_of_a_cancelled_batch_is_given_up(place: Workplace, provider: OpenAIBatchServer):
+    (place.root / "in.csv").write_text("text\nMy crate\n")
+    batch = command("batch", "add", TASK, "in.csv", "--run")["batches"][0]["batch"]
+    provider.jobs.clear()
+    assert command("batch", "run", batch)["batches"][0]["pause_kind"] == "quarantine"
+    assert command("batch", "cancel", batch)["state"] == "cancelled"
+    (job,) = command("batch", "show", batch)["provider_jobs"]
+    told = CliRunner().invoke(app, ["batch", "write-off", batch, job["job"]])
+    assert told.exit_code == 0
+    assert "is closed" in told.stdout
+    assert "at its end: nothing is asked again" in told.stdout

@@ -12,9 +12,10 @@ from batches.conftest import LABELS, NOW, Floor, label_of, number_in, write_csv
 from servers.openai_server import Fault
 
 from domain.batch import options
-from domain.errors import ConflictError
+from domain.errors import ConflictError, NotFoundError
 from resources.batch_inference import steering
 from resources.batch_inference.intake import Wish
+from resources.batch_inference.reading import BatchResults
 from resources.database.repositories import spending
 from resources.llm import open_client
 
@@ -110,6 +111,49 @@ def test_rows_that_fail_are_asked_again_and_then_listed(floor: Floor, tmp_path: 
         ("c3", 4, "ok")
     ]
     assert not steering.retry(floor.database, floor.root, batch.id, NOW).is_new
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_dead_letters_are_asked_by_the_prompt_that_a_person_named(floor: Floor, tmp_path: Path, is_named: bool):
+    named = floor.task.prompt.version().id
+    floor.server.faults = lambda _index, _body: Fault(status=400, error={"message": "not this one"})
+    wish = Wish(floor.options.model_copy(update={"retry_rounds": 0}), prompt_version_id=named if is_named else None)
+    batch = floor.add(write_csv(tmp_path / "in.csv", range(3)), wish=wish).record
+    assert floor.run(batch.id).prompt_version_id == named
+    letters = steering.retry(floor.database, floor.root, batch.id, NOW).record
+    assert letters.prompt_version_id == (named if is_named else None)
+    floor.run(letters.id)
+    again = steering.retry(floor.database, floor.root, letters.id, NOW).record
+    assert again.prompt_version_id == letters.prompt_version_id
+
+
+def test_results_can_be_read_while_a_further_round_replaces_them(floor: Floor, tmp_path: Path):
+    begun: list[BatchResults] = []
+
+    def fault(_index: int, body: dict) -> Fault | None:
+        if number_in(body) != 3:
+            return None
+        if floor.asked().count(3) > 1:
+            begun.append(BatchResults(floor.database, floor.root, batch.id))
+            return None
+        return Fault(status=400, error={"message": "not now"})
+
+    floor.server.faults = fault
+    batch = floor.add(write_csv(tmp_path / "in.csv", range(5))).record
+    floor.run(batch.id)
+    (reading,) = begun
+    assert reading.batch.state == "running"
+    assert list(reading.rows()) == floor.results(batch.id)
+    assert [row["status"] for row in reading.rows()] == ["ok"] * 5
+
+    (part,) = (floor.root / "batches" / batch.id / "results").iterdir()
+    part.unlink()
+    with pytest.raises(NotFoundError, match="is gone") as caught:
+        list(reading.rows())
+    assert "--again" not in (caught.value.mend or "")
+    with pytest.raises(NotFoundError) as caught:
+        floor.results(batch.id)
+    assert "paid once more" in (caught.value.mend or "")
 
 
 def test_an_answer_that_breaks_its_contract_is_invalid_and_paid_once(floor: Floor, tmp_path: Path):

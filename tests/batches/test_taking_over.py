@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 from batches.conftest import NOW, Floor, label_of, task_of, write_csv
 from servers.openai_server import Fault, OpenAIServer
+from upath import UPath
 
 from domain.batch.outcome import RowOutcome
 from domain.batch.states import ChunkState, RowStatus
 from domain.errors import ConflictError
 from resources.batch_inference import steering
 from resources.batch_inference.answering import ChunkEnd, ChunkWork
+from resources.batch_inference.chunks import Chunks
 from resources.batch_inference.keeping import AnswerKeeper, Kept
 from resources.batch_inference.leases import Leases
 from resources.batch_inference.marks import WorkerMark
@@ -70,6 +72,26 @@ async def test_a_worker_that_stood_still_can_write_nothing_any_more(any_floor: F
     await keeper.keep(Kept(batch.id, new.claim, 1, outcome))
     with pytest.raises(ConflictError, match="taken over"), floor.database.session() as session:
         batches.change_claimed(session, batch.id, old.claim, state="done")
+
+
+async def test_a_worker_that_lost_its_batch_writes_no_part(any_floor: Floor, tmp_path: Path):
+    floor = any_floor
+    batch = floor.add(write_csv(tmp_path / "in.csv", range(3))).record
+    old = Leases(floor.database, WorkerMark.new(), lambda: NOW).take(batch.id, Stop())
+    outcome = encode(RowOutcome(RowStatus.OK, text="attic", value="attic"))
+    keeper = AnswerKeeper(floor.database)
+    await asyncio.gather(*(keeper.keep(Kept(batch.id, old.claim, row, outcome)) for row in (1, 2, 3)))
+    new = Leases(floor.database, WorkerMark.new(), lambda: NOW + timedelta(seconds=31)).take(batch.id, Stop())
+
+    lost, chunks = (Chunks(floor.database, floor.root, one, floor.task.prompt.version(), ()) for one in (old, new))
+    (chunk,) = chunks.due()
+    with pytest.raises(ConflictError, match="taken over"):
+        lost.finish(chunk)
+    assert not (floor.root / batch.folder / "results").exists()
+    after = chunks.finish(chunk)
+    with pytest.raises(ConflictError, match="taken over"):  # and the answers are gone
+        lost.finish(chunk)
+    assert [part.name for part in (floor.root / batch.folder / "results").iterdir()] == [UPath(str(after.path)).name]
 
 
 def test_a_dead_process_on_this_machine_is_noticed_at_once(floor: Floor, tmp_path: Path):

@@ -10,7 +10,7 @@ from upath import UPath
 
 from domain.task import Task
 from resources.catalog.catalog import CatalogEntry
-from resources.catalog.changes import ChangeWatch, Cursor
+from resources.catalog.changes import ChangeWatch, Cursor, fingerprint_of
 from resources.catalog.ingest import source_files
 
 
@@ -58,3 +58,13 @@ def test_what_was_read_before_time_was_up_is_not_read_again(entry: CatalogEntry,
         ticks += 1
 
     assert (found, ticks) == (whole, 3)
+
+
+def test_a_template_that_stops_reading_a_column_has_the_rows_checked_again(spec: dict) -> None:
+    def fingerprint(inputs: list[str], template: str) -> str:
+        prompt = spec["prompt"] | {"output_prompt": template}
+        values = spec | {"dataset": spec["dataset"] | {"inputs": inputs}, "prompt": prompt}
+        return fingerprint_of(Task.model_validate(values), ["digest"]).dataset
+
+    assert fingerprint(["text"], "{{ text }}") == fingerprint(["text"], "Read: {{ text }}")
+    assert fingerprint(["text", "ticket"], "{{ text }}") != fingerprint(["text", "ticket"], "{{ text }} {{ ticket }}")

@@ -99,6 +99,7 @@ def test_multi_line_cells_keep_the_line_numbers_right(task: Task, tmp_path: Path
         (b"text,text\na,red\n", "twice", 1),
         (b"text,label\ncaf\xe9,red\n", "not UTF-8", 2),
         (b"text,label\na,green\nb,green\n", "2 of 2 rows", 2),
+        (b'text,label\na,red\n"b,red\nc,blue\nd,red\n', "line 3 is still open at the end of the file", 3),
     ],
 )
 def test_an_unusable_file_is_one_error(task: Task, tmp_path: Path, content: bytes, problem: str, row: int) -> None:
@@ -119,6 +120,17 @@ def test_missing_file_and_unknown_format(task: Task, tmp_path: Path) -> None:
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(InputError, match="Parquet"):
         ingest(task, [UPath(tmp_path / "broken.parquet")])
+
+
+def test_a_date_that_python_does_not_have_spoils_who_needs_it(spec: dict, tmp_path: Path) -> None:
+    days = pa.array([3_000_000 if number == 7 else number for number in range(20)], pa.int32()).cast(pa.date32())
+    columns = {"text": [f"thing {number}" for number in range(20)], "label": ["red"] * 20, "day": days}
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    assert not ingest(Task.model_validate(spec), [UPath(tmp_path / "rows.parquet")]).quarantined
+    spec["dataset"]["id"] = "day"
+    [row] = ingest(Task.model_validate(spec), [UPath(tmp_path / "rows.parquet")]).quarantined
+    assert (row.row, row.field) == (8, "day")
+    assert "date32" in row.problem
 
 
 def test_duplicate_ids_are_set_aside(spec: dict, tmp_path: Path) -> None:

@@ -132,6 +132,19 @@ def test_bad_rows_below_the_limit_are_listed_and_no_error(workshop):
     assert (row["row"], row["kind"], row["field"]) == (32, "invalid", "label")
 
 
+def test_rows_that_only_look_different_are_warned_of(workshop):
+    workshop.write_task(replaced("inputs: [text]", "inputs: [text, number]"))
+    lines = [f"My card was charged twice,{number},billing" for number in range(30)]
+    path = workshop.root / "catalog" / "datasets" / "tickets.csv"
+    path.write_text("\n".join(["text,number,label", *lines]), encoding="utf-8")
+
+    outcome = workshop.run("task", "validate", "tickets", "--json")
+
+    finding = outcome.value["tasks"][0]["findings"]["split_leakage"]
+    assert not finding["passed"]
+    assert "Take number out of dataset.inputs" in finding["sentence"]
+
+
 def test_all_tasks_are_checked_and_the_good_ones_are_not_hidden(workshop):
     workshop.write_task()
     (workshop.tasks / "broken.yaml").write_text("name: [", encoding="utf-8")

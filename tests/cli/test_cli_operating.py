@@ -301,6 +301,16 @@ def test_health_reaches_the_endpoints_when_asked(workshop, monkeypatch):
     assert "endpoints" not in workshop.run("health", "--json").value
 
 
+def test_a_state_store_that_is_away_is_degraded(workshop, monkeypatch):
+    monkeypatch.setenv("PROMPTORY_STATE_URL", "redis://127.0.0.1:1/0")
+    away = workshop.run("health", "--json")
+    assert (away.code, away.value["overall"], away.value["state_available"]) == (1, "degraded", False)
+    assert "127.0.0.1:1" in away.value["reasons"][0]
+    shown = workshop.run("health", "--check")
+    assert shown.code == 1
+    assert "No endpoint was asked" in shown.out
+
+
 def test_a_warning_is_shown_with_its_reason(asked):
     cost = budgets(asked)["day"]["spent_usd"]
     asked.run("budget", "set", "day", cost)

@@ -52,6 +52,7 @@ def test_partial_indexes_keep_their_condition(database: Database):
     assert "look > 0" in definitions["uq_gate_decisions_task_look"]
     assert "'ambiguous'" in definitions["ix_attempts_ambiguous"]
     assert "IS NOT NULL" in definitions["ix_calls_experiment_id"]
+    assert "'judge'" in definitions["ix_calls_of_production"]
 
 
 def test_every_migration_can_be_undone(empty_database: Database):

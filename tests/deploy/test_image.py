@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
+import time
 import tomllib
 from pathlib import Path
 
@@ -86,8 +88,32 @@ case "$*" in
     "kustomize "*) printf 'metadata:\\n  namespace: promptory\\n' ;;
     *jsonpath*) printf {succeeded} ;;
     *"get secret"*) exit {secret} ;;
+    {refused}) exit 1 ;;
+    *"get pods"*) printf '{under_way}' ;;
 esac
 """
+
+
+def pretending(folder: Path, succeeded: int = 1, secret: int = 0, refused: str = "none", under_way: str = "") -> Path:
+    """A `kubectl` that writes down what it is asked, and its log."""
+    log, kubectl = folder / "log", folder / "kubectl"
+    text = PRETENDING.format(log=log, succeeded=succeeded, secret=secret, refused=refused, under_way=under_way)
+    kubectl.write_text(text, encoding="utf-8")
+    kubectl.chmod(0o755)
+    return log
+
+
+def rollout(folder: Path) -> subprocess.Popen[str]:
+    variables = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    overlay = str(KUBERNETES / "overlays" / "production")
+    return subprocess.Popen(
+        [str(ROLLOUT), overlay],
+        env=variables,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,18 +124,39 @@ def test_services_are_rolled_out_after_a_migration_that_succeeded(
     tmp_path: Path, succeeded: int, secret: int, code: int, last: str
 ) -> None:
     """Over a `kubectl` that writes down what it is asked: the order of the steps, and where they stop."""
-    log = tmp_path / "log"
-    kubectl = tmp_path / "kubectl"
-    kubectl.write_text(PRETENDING.format(log=log, succeeded=succeeded, secret=secret), encoding="utf-8")
-    kubectl.chmod(0o755)
-    variables = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    overlay = str(KUBERNETES / "overlays" / "production")
-    done = subprocess.run([str(ROLLOUT), overlay], env=variables, capture_output=True, text=True, check=False)
+    log = pretending(tmp_path, succeeded, secret)
+    script = rollout(tmp_path)
+    told = script.communicate()[1]
     asked = log.read_text(encoding="utf-8").splitlines()
-    assert done.returncode == code, done.stderr
+    assert script.returncode == code, told
     assert last in asked[-1]
     if not secret:
         (stopped, migrated) = (next(n for n, line in enumerate(asked) if word in line) for word in ("=0", "=migration"))
         assert stopped < migrated
     applied = [line.rpartition("promptory/stage=")[2] for line in asked if line.startswith("apply")]
     assert applied == (["foundation"] if secret else ["foundation", "migration", *(["services"] if succeeded else [])])
+
+
+@pytest.mark.parametrize("refused", ['*"delete job"*', "*stage=migration*"])
+def test_the_daemon_is_at_work_again_whatever_is_refused(tmp_path: Path, refused: str) -> None:
+    log = pretending(tmp_path, refused=refused)
+    script = rollout(tmp_path)
+    script.communicate()
+    assert script.returncode == 1
+    scaled = [line for line in log.read_text(encoding="utf-8").splitlines() if "scale" in line]
+    assert [line[-1] for line in scaled] == ["0", "1"]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_the_daemon_is_at_work_again_after_an_interrupt_while_runs_end(tmp_path: Path, sent: signal.Signals) -> None:
+    log = pretending(tmp_path, under_way="pod/run")
+    script = rollout(tmp_path)
+    deadline = time.monotonic() + 30
+    while not log.exists() or "get pods" not in log.read_text(encoding="utf-8"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(script.pid, sent)
+    script.communicate()
+    assert script.returncode != 0
+    asked = log.read_text(encoding="utf-8").splitlines()
+    assert asked[-1].endswith("--replicas=1")

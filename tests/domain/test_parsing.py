@@ -219,3 +219,9 @@ def test_whole_numbers_are_written_without_decimals() -> None:
     assert format_output(NumberContract(), 12.0) == "12"
     assert format_output(NumberContract(reasoning=True), 2.5) == "Answer: 2.5"
     assert format_output(TextContract(), True) == "true"
+
+
+def test_a_number_too_large_to_be_checked_is_no_answer() -> None:
+    halves = JsonContract(schema={"type": "object", "properties": {"n": {"multipleOf": 0.5}}})
+    with pytest.raises(OutputParseError, match="too large"):
+        parse_output(halves, f'{{"n": {10**400}}}')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from pathlib import Path
@@ -17,9 +17,8 @@ import yaml
 from servers.webhook import Webhook, webhook_server
 from upath import UPath
 
-from domain.batch.outcome import RowOutcome
+from domain.batch.outcome import RowOutcome, judge_answer
 from domain.batch.rows import InputRow
-from domain.batch.states import RowStatus
 from domain.prompt import PromptVersion
 from resources.alerts_resource import AlertsResource
 from resources.batch_inference import snapshot
@@ -85,8 +84,9 @@ class Production:
         for number, size in enumerate(facts.chunks):
             own = rows[first : first + size]
             outcomes = {
-                row.number: RowOutcome(RowStatus.OK, text=label, value=label)
+                row.number: RowOutcome(status, reason, text=label, value=value)
                 for row, label in zip(own, cycle(labels), strict=False)
+                for status, reason, value in (judge_answer(prompt.steps[-1].output, label),)
             }
             record = ChunkRecord(batch_id, number, first + 1, size, "open", 0)
             chunks.append(write_part(folder, layout, record, merge(layout, own, outcomes, {}, 1)))
@@ -123,14 +123,15 @@ class Production:
             batches.add(session, done)
             batch_chunks.add(session, chunks)
 
-    def write(self, **drift: Any) -> PromptVersion:
+    def write(self, *, output: Mapping[str, Any] | None = None, **drift: Any) -> PromptVersion:
+        """The task's file; without `output` it chooses a label."""
         values = {
             "name": "colours",
             "dataset": {"source": "colours.csv", "inputs": ["text"], "output": "label"},
             "prompt": {
                 "model": "offline/nearest",
                 "output_prompt": "{{ text }}",
-                "output": {"kind": "choice", "choices": [*LABELS, "other"]},
+                "output": dict(output or {"kind": "choice", "choices": [*LABELS, "other"]}),
             },
             "evaluators": [{"kind": "exact_match"}],
             "optimizer": {"kind": "labeled_few_shot"},

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from drift.conftest import PROMOTED, Production, Sensor
+import pytest
+from drift.conftest import LABELS, PROMOTED, Production, Sensor
 from servers.webhook import Webhook
 
 from domain.statistics.words import MOST_ROWS
 from resources.database.repositories import content_checks, prompt_versions
 from resources.database.repositories.content_checks import ContentCheck, ContentKind
-from resources.drift.production_rows import MOST_CHUNKS, sample_rows
+from resources.drift.production_rows import MOST_CHUNKS, ProductionRows, sample_rows
 
 SECRET = "canary7f3a9"
 OLD = ("card", "payment", "balance", "pin", "limit", "blocked", "fee", "account", "charge", "cash", "lost", "stolen")
@@ -107,6 +110,44 @@ def test_a_drift_that_stays_hides_no_other(sensor: Sensor, hook: Webhook) -> Non
         production.calls(prompt_id, day, 300, centre=4.0 if day == 0 else 4.7)
         sensor.at(day + 1.01)
     assert [one["facts"]["drift"] for one in hook.received] == ["words", "inputs", "inputs"]
+
+
+def test_rows_are_read_only_where_something_is_to_be_found(sensor: Sensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[datetime] = []
+
+    def counted(*given: Any) -> ProductionRows:
+        read.append(given[4])
+        return sample_rows(*given)
+
+    monkeypatch.setattr("resources.drift.contents.sample_rows", counted)
+    production = sensor.production
+    prompt = production.write(output={"kind": "text"}, cooldown_days=0)
+    prompt_id = production.promote(prompt)
+    production.label(sentences(production.random, 300, OLD))
+    for day in range(3):
+        production.batch(prompt, day + 0.5, sentences(production.random, 300, NEW))
+        sensor.at(day + 1.01)
+    check = newest(production, prompt_id, "words")
+    assert check is not None
+    assert check.drifted
+    assert len(read) == 1  # no label to look for, and the words are known to be others
+
+    production.label(sentences(production.random, 300, OLD) + sentences(production.random, 300, NEW))
+    sensor.at(3.02)
+    assert len(read) == 2
+
+
+def test_a_look_without_any_answer_is_not_made_again(sensor: Sensor) -> None:
+    production = sensor.production
+    prompt = production.write(cooldown_days=0)
+    prompt_id = production.promote(prompt)
+    production.label(sentences(production.random, 300, OLD))
+    for day in range(2):
+        production.batch(prompt, day + 0.5, sentences(production.random, 300, NEW), ("unknown",) if day else LABELS)
+        sensor.at(day + 1.01)
+    answers = newest(production, prompt_id, "answers")
+    assert answers is not None
+    assert (answers.look, answers.rows, answers.drifted) == (1, 0, False)
 
 
 def test_contents_may_be_left_alone(sensor: Sensor) -> None:

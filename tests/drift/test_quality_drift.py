@@ -11,7 +11,6 @@ from servers.webhook import Webhook
 
 from resources.database.repositories import input_checks, production_checks
 from resources.database.repositories.production_checks import ProductionCheck
-from resources.drift.inputs import spread
 
 
 def check(prompt_id: str, number: int, *, worse: bool, at: datetime = PROMOTED) -> ProductionCheck:
@@ -61,6 +60,26 @@ def test_longer_inputs_request_one_search_and_then_rest(sensor: Sensor, hook: We
     assert len({one.run_key for _, one in requested}) == 2
 
 
+def test_looks_go_on_while_the_sensor_rests(sensor: Sensor, hook: Webhook) -> None:
+    production = sensor.production
+    prompt_id = production.promote(production.write(cooldown_days=3))
+    with production.database.session() as session:
+        production_checks.save(session, check(prompt_id, 1, worse=True))
+    sensor.at(0.1)
+    for day in range(3):
+        production.calls(prompt_id, day, 300, centre=4.0 if day == 0 else 4.6)
+        sensor.at(day + 1.01)
+    with production.database.session(read_only=True) as session:
+        reference, latest = input_checks.reference_and_latest(session, "colours", prompt_id)
+    assert reference is not None
+    assert reference.until == PROMOTED + timedelta(days=1.01)
+    assert latest is not None
+    assert (latest.look, latest.drifted) == (2, True)
+    assert [one["facts"]["drift"] for one in hook.received] == ["score"]
+    sensor.at(3.2)
+    assert [one["facts"]["drift"] for one in hook.received] == ["score", "inputs"]
+
+
 def test_the_cursor_survives_and_a_lost_one_tells_nothing_twice(sensor: Sensor, hook: Webhook) -> None:
     prompt_id = sensor.production.promote(sensor.production.write(then="optimize"))
     with sensor.production.database.session() as session:
@@ -103,8 +122,3 @@ def test_what_is_not_production_s_traffic_does_not_count(sensor: Sensor) -> None
 def test_a_task_without_production_is_left_alone(sensor: Sensor) -> None:
     sensor.production.write()
     assert sensor.at(1) == []
-
-
-def test_a_sample_is_spread_over_all_calls() -> None:
-    assert spread(list(range(10)), 5) == [0, 2, 4, 6, 8]
-    assert spread([1, 2], 5) == [1, 2]

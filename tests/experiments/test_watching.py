@@ -63,7 +63,7 @@ def test_what_ended_long_ago_is_not_looked_at_again(lab: Laboratory) -> None:
     assert due(lab, cursor, START + hours(24) + AFTERWARDS) == (["wording"], {})
 
 
-def test_a_recorded_winner_is_handed_to_promotion_once_where_the_file_says_so(lab: Laboratory) -> None:
+def test_a_recorded_winner_is_due_until_promotion_has_taken_it_where_the_file_says_so(lab: Laboratory) -> None:
     for name, switch in (("first", "manual"), ("second", "automatic")):
         started = lab.start(name=name, promote=switch, layer={"name": name})
         lab.traffic(started, 900, lambda variant: 0.5 if variant == "control" else 0.75)
@@ -72,4 +72,6 @@ def test_a_recorded_winner_is_handed_to_promotion_once_where_the_file_says_so(la
     reports, promotions = due(lab, cursor)
     assert reports == ["first", "second"]
     assert list(promotions.values()) == [TASK]
+    assert due(lab, cursor, NOW + hours(1)) == ([], promotions)
+    cursor.promotions.extend(promotions)
     assert due(lab, cursor, NOW + hours(1)) == ([], {})

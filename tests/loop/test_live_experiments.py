@@ -75,13 +75,15 @@ class Daemon:
             self.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
         self.cursor = result.cursor
         ran = [(str(request.job_name), str(request.partition_key)) for request in result.run_requests or []]
-        for job, partition in ran:
-            self.run(job, partition)
+        for request in result.run_requests or []:
+            self.run(str(request.job_name), str(request.partition_key), dict(request.tags))
         return ran
 
-    def run(self, job: str, partition: str) -> dg.ExecuteInProcessResult:
+    def run(self, job: str, partition: str, tags: dict[str, str] | None = None) -> dg.ExecuteInProcessResult:
         resolved = self._definitions.resolve_job_def(job)
-        done = resolved.execute_in_process(instance=self.instance, partition_key=partition, raise_on_error=False)
+        done = resolved.execute_in_process(
+            instance=self.instance, partition_key=partition, raise_on_error=False, tags=tags
+        )
         self.results.append(done)
         return done
 

@@ -17,6 +17,12 @@ from sensors.housekeeping import ledger_compaction, retention
 NOW = datetime.now(UTC)
 
 
+class Later(datetime):
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:
+        return datetime.now(tz) + timedelta(days=11)
+
+
 @dg.job
 def broken() -> None:
     @dg.op
@@ -24,6 +30,16 @@ def broken() -> None:
         raise dg.Failure("broken")
 
     breaks()
+
+
+@dg.job
+def half_made() -> None:
+    @dg.op
+    def makes_one_of_two(context) -> None:
+        context.log_event(dg.AssetMaterialization("dataset", partition="colours"))
+        raise dg.Failure("1 of 2 partitions failed")
+
+    makes_one_of_two()
 
 
 def run_of(ledger: Any, run_id: str, finished_at: datetime | None) -> None:
@@ -73,15 +89,23 @@ def test_only_old_runs_that_failed_go(ledger: Any, monkeypatch: pytest.MonkeyPat
         failed = broken.execute_in_process(instance=instance, raise_on_error=False).run_id
         done = dropping(ledger, instance, dagster_runs_keep_days=10).run_id
         assert {one.run_id for one in instance.get_runs()} == {failed, done}
-
-        class Later(datetime):
-            @classmethod
-            def now(cls, tz: Any = None) -> datetime:
-                return datetime.now(tz) + timedelta(days=11)
-
         monkeypatch.setattr("jobs.retention.datetime", Later)
         last = dropping(ledger, instance, dagster_runs_keep_days=10).run_id
         assert {one.run_id for one in instance.get_runs()} == {done, last}
+
+
+def test_runs_that_made_something_before_they_failed_stay(ledger: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.retention.RUNS_AT_ONCE", 2)
+    monkeypatch.setattr("jobs.retention.datetime", Later)
+    with dg.DagsterInstance.ephemeral() as instance:
+        ended = [
+            (job.name, job.execute_in_process(instance=instance, raise_on_error=False).run_id)
+            for job in (broken, half_made, broken, broken, broken, half_made, half_made, broken)
+        ]
+        last = dropping(ledger, instance, dagster_runs_keep_days=10).run_id
+        kept = {run_id for name, run_id in ended if name == "half_made"}
+        assert {one.run_id for one in instance.get_runs()} == {*kept, last}
+        assert instance.get_materialized_partitions(dg.AssetKey("dataset")) == {"colours"}
 
 
 def test_the_schedules_are_on_where_somebody_said_how_long(ledger: Any) -> None:

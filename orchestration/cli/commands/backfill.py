@@ -61,13 +61,16 @@ def launch(
         Literal["auto", "daemon", "in_process"],
         typer.Option(help="Who makes the runs: Dagster's daemon or this process; auto: the daemon where there is one."),
     ] = "auto",
-    wait: Annotated[bool, typer.Option("--wait", help="With a daemon: stay until it is over.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Stay until it is over, also where a daemon or another process makes it.")
+    ] = False,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Make them. Where no daemon is there to do it, this process does, and shows how far it is.
 
-    One task that fails stops no other. Exits with 1 if any failed.
+    One task that fails stops no other. Exits with 1 if any failed or it was stopped, 2 if another process makes it and
+    it is not over.
     """
     from orchestration.cli.views.backfill import launched
 
@@ -88,7 +91,8 @@ def wait(
     timeout: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Give up waiting after this.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Wait until a backfill is over. Exits with 1 if anything failed, 2 if it was not over in time."""
+    """Wait until a backfill is over. Exits with 1 if anything failed, 2 if it is not over: no time was left, or the
+    process that made it is gone."""
     from orchestration.cli.views.backfill import waited
 
     raise typer.Exit(waited(key, timeout, as_json))

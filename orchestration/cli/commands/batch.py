@@ -127,7 +127,7 @@ def adopt(
 
 @app.command("write-off", epilog="Example: promptory batch write-off 3f9a01c2 51be0c9d")
 def write_off(batch: Batch, job: Job, as_json: AsJson = False) -> None:
-    """Give up a provider's job that was put aside and cannot be found.
+    """Give up a provider's job that was put aside and cannot be found, or whose results cannot be fetched.
 
     What it may have cost stays charged, as ambiguous. Its rows are asked again once the batch is resumed: should the
     job exist all the same, they are paid for twice.

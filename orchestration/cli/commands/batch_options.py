@@ -10,7 +10,10 @@ Files = Annotated[
     list[str] | None,
     typer.Argument(metavar="[FILE]…", help="CSV, TSV, JSONL or Parquet files, local or at object-store URLs."),
 ]
-Query = Annotated[str | None, typer.Option(metavar="SQL", help="Take in the rows of this query instead of files.")]
+Query = Annotated[
+    str | None,
+    typer.Option(metavar="SQL", help="Take in the rows of this query instead of files; give it an ORDER BY."),
+]
 UrlVariable = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Environment variable with the query's SQLAlchemy URL; never stored."),

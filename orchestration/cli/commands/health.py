@@ -21,8 +21,8 @@ def health(
 ) -> None:
     """Show breakers, rate limits, budgets and cache.
 
-    Exits with 0 when healthy or with a warning, 1 when degraded or when an endpoint, folder or bucket cannot be
-    reached.
+    Exits with 0 when healthy or with a warning, 1 when degraded (the state store is away, a breaker open) or when an
+    endpoint, folder or bucket cannot be reached.
     """
     from orchestration.cli.views.health import shown
 

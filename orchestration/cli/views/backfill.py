@@ -15,7 +15,7 @@ from orchestration.environments import Environment
 from resources.observability.progress import board
 
 SHOWN_FAILURES = 20
-SUCCEEDED, FAILED, NOT_IN_TIME = 0, 1, 2
+SUCCEEDED, FAILED, NOT_OVER = 0, 1, 2
 STAGE = "backfill"
 
 
@@ -43,10 +43,12 @@ def launched(
             watch=_report,
             verbose=verbose,
         )
-        here = started.way == "in_process"
-        found = backfill.wait(started.key, watch=_report) if wait and not here else backfill.status(started.key)
+        found = backfill.status(started.key)
+        if wait and not found.is_over:
+            found = backfill.wait(started.key, watch=_report)
     emit(as_json, found.values(), lambda screen: _show(screen, found))
-    return _code(found)
+    made_elsewhere = started.way == "in_process" and not found.is_over
+    return NOT_OVER if made_elsewhere else _code(found)
 
 
 def shown(key: str, as_json: bool) -> None:
@@ -64,7 +66,7 @@ def waited(key: str, timeout_s: float | None, as_json: bool) -> int:
             found = None
     seen = found or backfill.status(key)
     emit(as_json, seen.values(), lambda screen: _show(screen, seen))
-    return NOT_IN_TIME if found is None else _code(found)
+    return NOT_OVER if found is None else _code(found)
 
 
 def cancelled(key: str, as_json: bool) -> None:
@@ -131,7 +133,7 @@ def _next(found: Status) -> list[str]:
     key = found.backfill.key
     if found.state == "interrupted":
         return [f"Its process is gone: launch it again with --key {key}, and it goes on from here."]
-    if found.state == "running" and found.backfill.way == "daemon":
+    if found.state == "running":
         return [f"Watch it: promptory backfill wait {key}"]
     if found.state == "failed":
         return ["Mend what failed and launch the rest under a new key: what is made by then is fresh and left out."]
@@ -139,4 +141,6 @@ def _next(found: Status) -> list[str]:
 
 
 def _code(found: Status) -> int:
+    if found.state == "interrupted":
+        return NOT_OVER
     return FAILED if found.failed or found.state in ("failed", "canceled") else SUCCEEDED

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from domain.batch.provider_jobs import JobState
+from domain.batch.states import BatchState
 from domain.identity import short_id
 from orchestration.cli.figures import dollars, usd
 from orchestration.cli.opening import current_database
@@ -18,6 +19,8 @@ from orchestration.cli.screen import emit, table
 from orchestration.environments import Environment
 from resources.batch_inference.provider_batches import by_hand
 from resources.batch_inference.provider_batches.desk import JobDesk
+from resources.database.repositories import batches
+from resources.database.repositories.batches import BatchRecord
 from resources.database.repositories.provider_jobs import ProviderJob
 from resources.database.session import Database
 from resources.llm import open_client
@@ -32,16 +35,18 @@ def adopted(batch: str, job: str, provider_id: str, as_json: bool) -> None:
     async def step(database: Database, desk: JobDesk, now: datetime) -> ProviderJob:
         return await by_hand.adopt(database, desk, batch, job, provider_id, now)
 
-    _tell(_at_the_desk(step), f"Let the batch go on: promptory batch resume {batch}", as_json)
+    then = f"Let the batch go on: promptory batch resume {batch}"
+    _tell(*_at_the_desk(step), then, "It is cancelled, and booked, with the task's next run.", as_json)
 
 
 def written_off(batch: str, job: str, as_json: bool) -> None:
-    """Give a job up that was put aside."""
+    """Give a job up that was put aside, or whose results cannot be fetched."""
 
     async def step(database: Database, desk: JobDesk, now: datetime) -> ProviderJob:
         return await by_hand.write_off(database, desk, batch, job, now)
 
-    _tell(_at_the_desk(step), f"Its rows are asked again: promptory batch resume {batch}", as_json)
+    then = f"Its rows are asked again: promptory batch resume {batch}"
+    _tell(*_at_the_desk(step), then, "Its batch is at its end: nothing is asked again.", as_json)
 
 
 def job_values(job: ProviderJob) -> dict[str, Any]:
@@ -90,7 +95,9 @@ def _line(job: ProviderJob) -> list[object]:
     ]
 
 
-def _at_the_desk(step: Callable[[Database, JobDesk, datetime], Awaitable[ProviderJob]]) -> ProviderJob:
+def _at_the_desk(
+    step: Callable[[Database, JobDesk, datetime], Awaitable[ProviderJob]],
+) -> tuple[ProviderJob, BatchRecord]:
     environment = Environment.read()
 
     async def work(database: Database) -> ProviderJob:
@@ -100,12 +107,14 @@ def _at_the_desk(step: Callable[[Database, JobDesk, datetime], Awaitable[Provide
             return await step(database, desk, datetime.now(UTC))
 
     with current_database(environment) as database:
-        return asyncio.run(work(database))
+        job = asyncio.run(work(database))
+        with database.session(read_only=True) as session:
+            return job, batches.get(session, job.batch_id)
 
 
-def _tell(job: ProviderJob, then: str, as_json: bool) -> None:
+def _tell(job: ProviderJob, batch: BatchRecord, then: str, at_the_end: str, as_json: bool) -> None:
     def show(console: Console) -> None:
         console.print(f"Provider job {short_id(job.id)} is {job.state}.")
-        console.print(then, style="dim")
+        console.print(at_the_end if BatchState(batch.state).is_final else then, style="dim")
 
     emit(as_json, job_values(job), show)

@@ -60,14 +60,14 @@ def run_batches(
     """
     with database.session(read_only=True) as session:
         found = [batches.get(session, reference) for reference in references]
-        task = tasks.get_task(session, found[0].task).task
+        capped = [tasks.get_task(session, name).task for name in sorted({record.task for record in found})]
 
     async def work(worker: BatchWorker) -> list[BatchRecord]:
         return [await _run_one(worker, record, wait) for record in found]
 
     concurrency = max(record.settings.concurrency for record in found)
     with progress_bars(shown=not as_json):
-        return asyncio.run(_with_worker(environment, database, task, concurrency, work))
+        return asyncio.run(_with_worker(environment, database, capped, concurrency, work))
 
 
 async def _run_one(worker: BatchWorker, record: BatchRecord, wait: bool) -> BatchRecord:
@@ -93,17 +93,17 @@ def _drain(environment: Environment, database: Database, task_name: str, as_json
         return await Drain(database, root, folder, task, worker, lambda: datetime.now(UTC)).run()
 
     with progress_bars(shown=not as_json):
-        return asyncio.run(_with_worker(environment, database, task, task.batch.concurrency, work))
+        return asyncio.run(_with_worker(environment, database, [task], task.batch.concurrency, work))
 
 
 async def _with_worker(
     environment: Environment,
     database: Database,
-    task: Task,
+    capped: Sequence[Task],
     concurrency: int,
     work: Callable[[BatchWorker], Awaitable[T]],
 ) -> T:
-    settings = with_task_cap(environment.core_settings(), task)
+    settings = with_task_cap(environment.core_settings(), *capped)
     root = path_at(environment.storage_root)
     async with (
         open_client(settings) as client,

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from domain.errors import PromptoryError
+from domain.errors import PromptoryError, StateUnavailableError
 from orchestration.cli.figures import dollars, percent, usd
 from orchestration.cli.opening import ask_core
 from orchestration.cli.screen import emit, table
 from orchestration.environments import Environment
 from resources.llm import LLMClient
-from resources.llm.health import Health
+from resources.llm.health import Health, state_away
 from resources.llm.state.protocol import ModelState, ScopeState
 from resources.storage.reach import location_problem
 
@@ -31,7 +31,10 @@ def shown(as_json: bool, *, check: bool = False) -> int:
         return await client.health(), await client.endpoint_problems() if check else {}
 
     environment = Environment.read()
-    health, endpoints = ask_core(environment.core_settings(), ask)
+    try:
+        health, endpoints = ask_core(environment.core_settings(), ask)
+    except StateUnavailableError as error:
+        health, endpoints = state_away(str(error), 0), {}
     locations = _locations(environment) if check else {}
     value = health_values(health)
     if check:
@@ -42,7 +45,8 @@ def shown(as_json: bool, *, check: bool = False) -> int:
         show_health(console, health)
         if check:
             rows = [[name, _reached(error)] for name, error in endpoints.items()]
-            console.print(table("Endpoints", ["endpoint", "state"], rows) if rows else "No endpoint is configured.")
+            none = "No endpoint is configured." if health.state_available else "No endpoint was asked."
+            console.print(table("Endpoints", ["endpoint", "state"], rows) if rows else none)
             rows = [[name, _reached(error)] for name, error in locations.items()]
             console.print(table("Files", ["location", "state"], rows))
 

@@ -11,9 +11,16 @@ from rich.console import Console
 from rich.text import Text
 from upath import UPath
 
-from assets.datasets.quality import Finding, balance_finding, duplicates_finding, near_leakage_finding
+from assets.datasets.quality import (
+    Finding,
+    balance_finding,
+    duplicates_finding,
+    leakage_finding,
+    near_leakage_finding,
+)
 from domain.errors import InputError, NotFoundError, PromptoryError
 from domain.evaluators.specs import AskingSpec
+from domain.rendering import fields_read
 from domain.task import Task
 from orchestration.cli.failures import BAD_INPUT, show_error
 from orchestration.cli.opening import open_catalog
@@ -99,10 +106,11 @@ def _check(entry: CatalogEntry, landing: UPath) -> Checked:
         result, counts = check_dataset(task, entry.path, landing)
     except PromptoryError as error:
         return Checked(str(entry.path), task.name, error)
-    rows = list(result.rows.values())
+    rows, read = list(result.rows.values()), fields_read(task.prompt.version())
     findings = {
         "duplicate_rows": duplicates_finding(result.quarantined),
-        "near_leakage": near_leakage_finding(rows),
+        "split_leakage": leakage_finding(rows, read),
+        "near_leakage": near_leakage_finding(rows, read),
         "label_balance": balance_finding(rows, task.prompt.steps[-1].output),
     }
     return Checked(str(entry.path), task.name, None, counts, [asdict(row) for row in result.quarantined], findings)

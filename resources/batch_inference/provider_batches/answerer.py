@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from domain.batch.outcome import RowOutcome
-from domain.batch.provider_jobs import MOST_JOBS_PER_CHUNK, JobState, job_id, pack
+from domain.batch.provider_jobs import MOST_JOBS_PER_ROW, JobState, job_id, pack
 from domain.batch.rows import InputRow
 from domain.batch.states import ChunkState, PauseKind, RowStatus
 from domain.errors import ConfigurationError, FaultClass, InputError, ProviderError, UnansweredError
 from domain.prompt import PromptVersion
 from resources.batch_inference.answering import ChunkAnswerer, ChunkEnd, ChunkWork, batch_scopes
 from resources.batch_inference.chunks import Chunks
+from resources.batch_inference.progress import Counting
 from resources.batch_inference.provider_batches.desk import JobDesk
 from resources.batch_inference.provider_batches.requests import BatchRequests, JobDraft
 from resources.batch_inference.stopping import Stop
@@ -38,8 +39,12 @@ class ProviderAnswerer:
         self._direct = direct
         self._clock = clock
 
-    async def collect(self, batch: BatchRecord, prompt: PromptVersion, chunks: Chunks, stop: Stop) -> None:
+    async def collect(
+        self, batch: BatchRecord, prompt: PromptVersion, chunks: Chunks, stop: Stop, counting: Counting
+    ) -> None:
         """Lead all jobs of a claimed batch on, and open the chunks that no job has any more.
+
+        Where more than `max_failed` of the answers they brought are none, `stop` is requested.
 
         Raises:
             ConflictError: another worker has the batch.
@@ -49,7 +54,7 @@ class ProviderAnswerer:
             if job.state == JobState.CLOSED or stop.requested:
                 continue
             try:
-                led = await self.desk.lead_on(job, batch, prompt)
+                led = await self.desk.lead_on(job, batch, prompt, counting.collect)
             except (ProviderError, ConfigurationError, InputError) as error:
                 stop_for(error, stop)
                 continue
@@ -57,6 +62,8 @@ class ProviderAnswerer:
                 stop.pause(PauseKind.QUARANTINE, f"provider job {led.id[:12]} may exist and be billed: {led.problem}")
             elif led is not None and led.state == JobState.CLOSED and not led.was_tried:
                 stop.pause(PauseKind.REFUSED, f"provider job {led.id[:12]}: {led.problem}")
+        if (why := counting.why_too_many_failed(batch.settings.max_failed)) is not None:
+            stop.pause(PauseKind.FAILURES, why)
         await asyncio.to_thread(self._open_chunks, batch, chunks)
 
     async def answer(self, work: ChunkWork) -> ChunkEnd:
@@ -88,13 +95,12 @@ class ProviderAnswerer:
         """Rows to hand over, and rows to ask directly; those that a job has are neither."""
         busy = {one.row for job in jobs if job.state != JobState.CLOSED for one in job.reserves}
         closed = [job for job in jobs if job.state == JobState.CLOSED and job.was_tried]
-        tried = {one.row for job in closed for one in job.reserves}
-        again = work.batch.settings.rest == "provider" and len(closed) < MOST_JOBS_PER_CHUNK
-        first = work.chunk.round == 0 or again
+        tries = Counter(one.row for job in closed for one in job.reserves)
+        first_round = 1 if work.chunk.round == 0 else 0
+        most = MOST_JOBS_PER_ROW if work.batch.settings.rest == "provider" else first_round
         free = [row for row in rows if row.number not in busy]
-        handed = [row for row in free if (again if row.number in tried else first)]
-        numbers = {row.number for row in handed}
-        return handed, [row for row in free if row.number not in numbers]
+        handed = [row for row in free if tries[row.number] < most]
+        return handed, [row for row in free if tries[row.number] >= most]
 
     async def _hand_over(self, work: ChunkWork, rows: Sequence[InputRow]) -> None:
         try:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from domain.batch.provider_jobs import JobState
 from domain.errors import ConfigurationError, ConflictError, InputError, ProviderError
-from resources.batch_inference.provider_batches.desk import note_status
+from resources.batch_inference.provider_batches.moves import note_status
 from resources.database.repositories import batches, provider_jobs
 from resources.database.repositories.provider_jobs import ProviderJob
 from resources.database.session import Database
@@ -21,7 +21,7 @@ class Polled:
     """What a look at the providers brought.
 
     Attributes:
-        tasks: those whose jobs have ended.
+        tasks: those whose jobs have ended, or were put aside for a person.
         problems: endpoints that could not be asked, with the reason.
     """
 
@@ -53,8 +53,8 @@ async def poll(database: Database, endpoints: Endpoints, now: datetime) -> Polle
             except ConflictError:
                 continue  # a worker was faster
             polled.looked_at += 1
-            if seen.state == JobState.ENDED:
-                polled.ended += 1
+            polled.ended += seen.state == JobState.ENDED
+            if seen.state != JobState.SUBMITTED:
                 polled.tasks.add(job.task)
     return polled
 

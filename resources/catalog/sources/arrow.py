@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     ClassNames = dict[str, list[str]]
 
+_NO_PYTHON_VALUE = (ArithmeticError, ValueError, LookupError, NotImplementedError)
+"""What Arrow raises for one value; its own errors are subclasses of these."""
+
 
 def read_parquet(path: UPath) -> RawTable:
     """A Parquet file.
@@ -96,17 +99,44 @@ def _as_table(tables: list[pa.Table], names: ClassNames, path: UPath) -> RawTabl
     return RawTable(tuple(tables[0].column_names), _rows(tables, names))
 
 
+def batch_rows(batch: pa.RecordBatch, first: int) -> Iterator[RawRow]:
+    """The rows of a record batch, numbered from `first` on.
+
+    Arrow holds values that Python does not, such as dates after the year 9999 and times in a zone nobody knows.
+    """
+    try:
+        every = batch.to_pylist()
+    except _NO_PYTHON_VALUE:
+        yield from _cell_by_cell(batch, first)
+        return
+    for number, values in enumerate(every, start=first):
+        yield RawRow(number, values)
+
+
+def _cell_by_cell(batch: pa.RecordBatch, first: int) -> Iterator[RawRow]:
+    columns = list(zip(batch.schema.names, batch.columns, strict=True))
+    for place in range(batch.num_rows):
+        row = RawRow(first + place, {})
+        for name, column in columns:
+            try:
+                row.values[name] = column[place].as_py()
+            except _NO_PYTHON_VALUE as error:
+                row.unreadable[name] = f"a value of type {column.type} that cannot be read: {error}"
+        yield row
+
+
 def _rows(tables: list[pa.Table], names: ClassNames) -> Iterator[RawRow]:
     number = 0
     for table in tables:
         for batch in table.to_batches(max_chunksize=1024):
-            for values in batch.to_pylist():
-                number += 1
-                yield RawRow(number, {key: _named(value, names.get(key)) for key, value in values.items()})
+            for row in batch_rows(batch, number + 1):
+                row.values.update({key: _named(row.values[key], names[key]) for key in names.keys() & row.values})
+                yield row
+            number += batch.num_rows
 
 
-def _named(value: Any, names: list[str] | None) -> Any:
-    if names is None or not isinstance(value, int) or not 0 <= value < len(names):
+def _named(value: Any, names: list[str]) -> Any:
+    if not isinstance(value, int) or not 0 <= value < len(names):
         return value
     return names[value]
 

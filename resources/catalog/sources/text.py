@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterator
 from io import StringIO
-from typing import Any
 
 from upath import UPath
 
 from domain.dataset import MAX_CELL_CHARACTERS
 from domain.errors import InputError
+from resources.catalog.sources.delimited import read_delimited
 from resources.catalog.sources.reading import RawRow, RawTable
 from resources.storage.reading import open_to_read
-
-CSV_FIELD_LIMIT = 1 << 30
 
 
 def read_csv(path: UPath) -> RawTable:
     """A comma-separated file with a header.
 
     Raises:
-        InputError: not UTF-8, or without a header.
+        InputError: not UTF-8, or as `read_delimited`.
     """
     return _read_delimited(path, ",")
 
@@ -31,50 +27,33 @@ def read_tsv(path: UPath) -> RawTable:
     """A tab-separated file with a header.
 
     Raises:
-        InputError: not UTF-8, or without a header.
+        InputError: not UTF-8, or as `read_delimited`.
     """
     return _read_delimited(path, "\t")
 
 
 def read_jsonl(path: UPath) -> RawTable:
-    """One JSON object a line; a line that is none becomes a row with a problem.
+    """One JSON object a line; a line that is none becomes a row with a problem. A key that any object has is a column.
 
     Raises:
         InputError: not UTF-8, or without any object.
     """
     text = _read_utf8(path)
     rows = [_json_row(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    first = next((row for row in rows if row.problem is None), None)
-    if first is None:
+    if all(row.problem for row in rows):
         raise InputError("the file holds no JSON object", file=str(path), mend="write one JSON object per line.")
-    return RawTable(tuple(first.values), iter(rows))
+    columns = dict.fromkeys(name for row in rows for name in row.values)
+    return RawTable(tuple(columns), iter(rows))
 
 
 def _read_delimited(path: UPath, delimiter: str) -> RawTable:
-    text = _read_utf8(path)
-    # The default limit of 128 KiB turns one huge cell into an unreadable file; huge cells are quarantined by row.
-    csv.field_size_limit(CSV_FIELD_LIMIT)
-    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter)
-    header = next(reader, None)
-    if not header or not any(name.strip() for name in header):
-        raise InputError("the file has no header line", file=str(path), row=1, mend="name the columns in line 1.")
-    columns = tuple(name.strip() for name in header)
-    repeated = {name for name in columns if columns.count(name) > 1}
-    if repeated:
-        problem = f"the header names {', '.join(sorted(repeated))!r} twice"
-        raise InputError(problem, file=str(path), row=1, mend="give every column a name of its own.")
-    return RawTable(columns, _delimited_rows(reader, columns))
+    table = read_delimited(StringIO(_read_utf8(path), newline=""), delimiter, path)
+    return RawTable(table.columns, (row for row in table.rows if not _is_blank(row)))
 
 
-def _delimited_rows(reader: Any, columns: tuple[str, ...]) -> Iterator[RawRow]:
-    number = reader.line_num + 1
-    for cells in reader:
-        if cells:
-            problem = None
-            if len(cells) != len(columns):
-                problem = f"the row has {len(cells)} cells, the header {len(columns)}"
-            yield RawRow(number, dict(zip(columns, cells, strict=False)), problem)
-        number = reader.line_num + 1
+def _is_blank(row: RawRow) -> bool:
+    """Spreadsheets end their files with rows of delimiters; in batches, where rows keep their places, they count."""
+    return row.problem is None and not any(cell.strip() for cell in row.values.values())
 
 
 def _json_row(number: int, line: str) -> RawRow:

@@ -31,6 +31,11 @@ def known(session: Session, keys: Iterable[str]) -> set[str]:
     return found
 
 
+def of_kind(session: Session, kind: str) -> list[str]:
+    """The keys of a kind that are claimed."""
+    return list(session.scalars(select(AlertRow.key).where(AlertRow.kind == kind)))
+
+
 def delivered(session: Session, keys: Sequence[str], now: datetime) -> None:
     """The message about them was taken."""
     for start in range(0, len(keys), 500):

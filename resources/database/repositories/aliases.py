@@ -114,19 +114,10 @@ def move(
         return current
     if not _swap(session, task, alias, to_id, expected_revision, now):
         raise _conflict(session, task, alias, expected_revision)
-    session.execute(
-        insert(AliasMoveRow).values(
-            task=task,
-            alias=alias,
-            from_id=None if current is None else current.prompt_version_id,
-            to_id=to_id,
-            kind=kind or _kind_of(expected_revision, decision_id),
-            moved_by=moved_by,
-            reason=reason,
-            decision_id=decision_id,
-            moved_at=now,
-        )
-    )
+    from_id = None if current is None else current.prompt_version_id
+    entry = {"task": task, "alias": alias, "from_id": from_id, "to_id": to_id, "decision_id": decision_id}
+    kind = kind or _kind_of(expected_revision, decision_id)
+    session.execute(insert(AliasMoveRow).values(**entry, kind=kind, moved_by=moved_by, reason=reason, moved_at=now))
     return AliasRecord(task, alias, to_id, (expected_revision or 0) + 1, now)
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from domain.batch import identity
 from domain.batch.options import BatchOptions
 from domain.batch.states import BatchState, PauseKind
 from domain.errors import ConflictError, InputError, NotFoundError
@@ -75,6 +76,18 @@ class BatchRecord:
         return BatchOptions.model_validate(self.options)
 
     @property
+    def named_prompt_id(self) -> str | None:
+        """The prompt version that a person named when it was added, which its id tells; None: production was pinned."""
+        named = identity.batch_id(
+            self.task,
+            self.rows_id,
+            edition=self.edition,
+            prompt_version_id=self.prompt_version_id,
+            parent_id=self.parent_id,
+        )
+        return self.prompt_version_id if named == self.id else None
+
+    @property
     def folder(self) -> str:
         """Below the storage root."""
         return f"batches/{self.id}"
@@ -121,31 +134,6 @@ def list_batches(
     return [read(BatchRecord, row) for row in session.execute(query)]
 
 
-def finished_by(
-    session: Session, task: str, prompt_version_id: str, since: datetime, until: datetime, most: int
-) -> list[BatchRecord]:
-    """The task's batches that were done by a prompt version within [since, until): the newest `most`, oldest first."""
-    query = _select().where(*_is_done_by(task, prompt_version_id, since, until))
-    newest = query.order_by(BatchRow.finished_at.desc(), BatchRow.id).limit(most)
-    return [read(BatchRecord, row) for row in session.execute(newest)][::-1]
-
-
-def rows_finished_by(session: Session, task: str, prompt_version_id: str, since: datetime, until: datetime) -> int:
-    """Rows of the task's batches that were done by a prompt version within [since, until)."""
-    query = select(func.sum(BatchRow.rows)).where(*_is_done_by(task, prompt_version_id, since, until))
-    return int(session.scalar(query) or 0)
-
-
-def _is_done_by(task: str, prompt_version_id: str, since: datetime, until: datetime) -> tuple[ColumnElement[bool], ...]:
-    return (
-        BatchRow.task == task,
-        BatchRow.prompt_version_id == prompt_version_id,
-        BatchRow.state == BatchState.DONE.value,
-        BatchRow.finished_at >= since,
-        BatchRow.finished_at < until,
-    )
-
-
 def open_batches(session: Session, task: str | None = None) -> list[BatchRecord]:
     """Batches that are not at their end, oldest first; of one task, or of all."""
     final = [state.value for state in BatchState if state.is_final]
@@ -158,16 +146,23 @@ def open_batches(session: Session, task: str | None = None) -> list[BatchRecord]
 def take(
     session: Session, record: BatchRecord, worker: str, now: datetime, lease_until: datetime
 ) -> BatchRecord | None:
-    """Make `worker` the one that has the batch, if nobody took it since it was read; as it is then."""
+    """Make `worker` the one that has the batch, if nobody took it or asked anything of its worker since it was read.
+
+    The batch as it is then; None where somebody was faster.
+    """
     done = session.execute(
         update(BatchRow)
-        .where(BatchRow.id == record.id, BatchRow.claim == record.claim, BatchRow.state == record.state)
+        .where(
+            BatchRow.id == record.id,
+            BatchRow.claim == record.claim,
+            BatchRow.state == record.state,
+            BatchRow.request.is_(None),
+        )
         .values(
             state=BatchState.RUNNING.value,
             pause_kind=None,
             reason=None,
             resume_at=None,
-            request=None,
             worker=worker,
             claim=record.claim + 1,
             claimed_at=now,
@@ -178,6 +173,19 @@ def take(
         .execution_options(synchronize_session=False)
     )
     return None if done.one_or_none() is None else find(session, record.id)
+
+
+def lock_claimed(session: Session, batch_id: str, claim: int) -> BatchRecord:
+    """A batch its worker still has, as it stays until the transaction ends.
+
+    Raises:
+        ConflictError: another worker has taken it over.
+    """
+    mine = BatchRow.id == batch_id, BatchRow.claim == claim, BatchRow.worker.is_not(None)
+    row = session.execute(_select().where(*mine).with_for_update()).one_or_none()
+    if row is None:
+        raise taken_over(batch_id)
+    return read(BatchRecord, row)
 
 
 def change_claimed(session: Session, batch_id: str, claim: int, **values: Any) -> None:
@@ -221,8 +229,8 @@ def renew(session: Session, worker: str, lease_until: datetime) -> dict[str, tup
     return {row.id: (row.claim, row.request) for row in rows}
 
 
-def ask(session: Session, record: BatchRecord, request: str) -> bool:
-    """Ask the worker that has the batch for something; False where it changed hands meanwhile."""
+def ask(session: Session, record: BatchRecord, request: str) -> BatchRecord | None:
+    """Ask the worker that has the batch for something; None where it changed hands meanwhile."""
     done = session.execute(
         update(BatchRow)
         .where(BatchRow.id == record.id, BatchRow.claim == record.claim, BatchRow.worker.is_not(None))
@@ -230,13 +238,13 @@ def ask(session: Session, record: BatchRecord, request: str) -> bool:
         .returning(BatchRow.id)
         .execution_options(synchronize_session=False)
     )
-    return done.one_or_none() is not None
+    return None if done.one_or_none() is None else find(session, record.id)
 
 
 def rest(
     session: Session, record: BatchRecord, state: BatchState, kind: PauseKind | None, reason: str, now: datetime
-) -> bool:
-    """Pause or cancel a batch that no worker has; False where somebody took it meanwhile."""
+) -> BatchRecord | None:
+    """Pause or cancel a batch that no living worker has; as it is then, None where somebody took it meanwhile."""
     done = session.execute(
         update(BatchRow)
         .where(BatchRow.id == record.id, BatchRow.claim == record.claim, BatchRow.state == record.state)
@@ -253,7 +261,7 @@ def rest(
         .returning(BatchRow.id)
         .execution_options(synchronize_session=False)
     )
-    return done.one_or_none() is not None
+    return None if done.one_or_none() is None else find(session, record.id)
 
 
 def newest_edition(session: Session, task: str, rows_id: str) -> int | None:

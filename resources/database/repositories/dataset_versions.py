@@ -88,6 +88,13 @@ def latest(session: Session, task: str) -> DatasetVersion | None:
     return None if row is None else _read(row)
 
 
+def latest_besides(session: Session, task: str, version_id: str) -> DatasetVersion | None:
+    """The version registered last of those that are not `version_id`: with a version taken anew, what it replaces."""
+    others = _select().where(DatasetVersionRow.task == task, DatasetVersionRow.id != version_id)
+    row = session.execute(others.order_by(DatasetVersionRow.version.desc()).limit(1)).one_or_none()
+    return None if row is None else _read(row)
+
+
 def latest_of_all(session: Session) -> dict[str, DatasetVersion]:
     """The version registered last, by task, of every task that has one."""
     newest = (

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, TextClause, func, select, text
 from sqlalchemy.orm import Session
 
 from resources.database.insert_ignore import insert_ignore
 from resources.database.repositories.records import as_row, read, select_record
 from resources.database.tables import CallRow, InputCheckRow
-
-INTERNAL_PURPOSES = ("optimize", "evaluate", "judge", "check", "load")
-"""Calls that Promptory makes for itself: what they ask says nothing about production."""
+from resources.database.tables.ledger import CALLS_OF_PRODUCTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +51,38 @@ def reference_and_latest(
     return reference, latest
 
 
-def input_tokens(
-    session: Session, task: str, prompt_version_id: str, step: str, since: datetime, until: datetime, most: int
-) -> list[int]:
-    """Input tokens of production's answered calls that finished in [since, until), oldest first, at most `most`."""
-    query = (
-        select(CallRow.input_tokens)
-        .where(
-            CallRow.task == task,
-            CallRow.finished_at >= since,
-            CallRow.finished_at < until,
-            CallRow.prompt_version_id == prompt_version_id,
-            CallRow.status == "ok",
-            CallRow.purpose.not_in(INTERNAL_PURPOSES),
-            (CallRow.step == step) | CallRow.step.is_(None),
-        )
-        .order_by(CallRow.finished_at)
-        .limit(most)
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Production's answered calls of one step of a prompt version that finished in [since, until)."""
+
+    task: str
+    prompt_version_id: str
+    step: str
+    since: datetime
+    until: datetime
+
+
+def count_requests(session: Session, requests: Requests) -> int:
+    """How many they are."""
+    return session.scalars(select(func.count()).select_from(CallRow).where(*_are(requests))).one()
+
+
+def spread_tokens(session: Session, requests: Requests, most: int, of: int) -> list[int]:
+    """Input tokens of `most` of the `of` requests that were counted, in even steps over all; of all if they are fewer.
+
+    No order is promised.
+    """
+    place = func.row_number().over(order_by=CallRow.finished_at) - 1
+    found = select(CallRow.input_tokens.label("tokens"), place.label("place")).where(*_are(requests)).subquery()
+    return list(session.scalars(select(found.c.tokens).where(found.c.place * most % of < most)))
+
+
+def _are(requests: Requests) -> tuple[ColumnElement[bool] | TextClause, ...]:
+    return (
+        CallRow.task == requests.task,
+        CallRow.prompt_version_id == requests.prompt_version_id,
+        CallRow.finished_at >= requests.since,
+        CallRow.finished_at < requests.until,
+        text(CALLS_OF_PRODUCTION),  # as it is: with bound values SQLite does not find the index
+        (CallRow.step == requests.step) | CallRow.step.is_(None),
     )
-    return list(session.scalars(query))

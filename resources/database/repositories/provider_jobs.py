@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, literal_column, or_, select, update
+from sqlalchemy import delete, exists, literal_column, or_, select, update
 from sqlalchemy.orm import Session
 
 from domain.batch.provider_jobs import FOR_A_WORKER, HOLDING, JobState, ProviderCounts, RowReserve, unpack
@@ -67,6 +67,11 @@ class ProviderJob:
         return self.model.partition("/")[0]
 
     @property
+    def is_being_cancelled(self) -> bool:
+        """Whether the provider has said, in its own words, that it ends the job early."""
+        return "cancel" in (self.provider_state or "").lower()
+
+    @property
     def was_tried(self) -> bool:
         """Whether its rows were asked, as far as anybody knows: it ended, and was not refused as a whole."""
         return self.cost_nano_usd is not None
@@ -122,6 +127,16 @@ def see(
     return replace(job, **values)
 
 
+def note_problem(session: Session, job: ProviderJob, problem: str) -> None:
+    """Remember why a job does not get on; its state stays."""
+    session.execute(
+        update(ProviderJobRow)
+        .where(ProviderJobRow.id == job.id, ProviderJobRow.state == job.state)
+        .values(problem=problem)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def drop(session: Session, job: ProviderJob) -> None:
     """Forget a job of which nothing was sent."""
     session.execute(
@@ -163,29 +178,41 @@ def submitted(session: Session) -> list[ProviderJob]:
     return _read(session, query.order_by(ProviderJobRow.created_at, ProviderJobRow.id))
 
 
+def has_open(session: Session, batch_id: str) -> bool:
+    """Whether any job of the batch is not closed."""
+    query = select(ProviderJobRow.id).where(ProviderJobRow.batch_id == batch_id, _OPEN).limit(1)
+    return session.scalar(query) is not None
+
+
 def holding(session: Session) -> list[ProviderJob]:
     """All jobs whose worst case is reserved and of which the ledger knows nothing yet."""
     return _read(session, _select().where(_OPEN, ProviderJobRow.state.in_([state.value for state in HOLDING])))
 
 
 def ready_batches(session: Session, lost_since: datetime, task: str | None = None) -> set[str]:
-    """Batches with a job that a worker can lead on; those created before `lost_since` by a worker that died are."""
+    """Batches that a worker gets on with: one of their jobs can be led on, or was put aside while they wait for it.
+
+    Args:
+        lost_since: a job whose creation a dead worker began before is one that can be led on.
+    """
+    waits = exists().where(BatchRow.id == ProviderJobRow.batch_id, BatchRow.state == BatchState.WAITING.value)
     query = select(ProviderJobRow.batch_id).where(
         _OPEN,
         or_(
             ProviderJobRow.state.in_([state.value for state in FOR_A_WORKER]),
             (ProviderJobRow.state == JobState.CREATING.value) & (ProviderJobRow.changed_at <= lost_since),
+            (ProviderJobRow.state == JobState.QUARANTINED.value) & waits,
         ),
     )
     return set(session.scalars(query if task is None else query.where(ProviderJobRow.task == task)))
 
 
-def of_cancelled_batches(session: Session, task: str | None = None) -> list[ProviderJob]:
-    """Jobs not closed whose batch was cancelled: what they cost is still to be booked."""
+def of_ended_batches(session: Session, task: str | None = None) -> list[ProviderJob]:
+    """Jobs not closed whose batch was cancelled, or done without them: what they cost is still to be booked."""
     query = (
         _select()
         .join(BatchRow, BatchRow.id == ProviderJobRow.batch_id)
-        .where(BatchRow.state == BatchState.CANCELLED.value, _OPEN)
+        .where(BatchRow.state.in_([state.value for state in BatchState if state.is_final]), _OPEN)
     )
     if task is not None:
         query = query.where(ProviderJobRow.task == task)

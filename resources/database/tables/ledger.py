@@ -18,6 +18,9 @@ from resources.database.tables.base import Base, UtcDateTime
 # places in an index cost more than all the rest of a call's line; they are found by their experiment, and rows of
 # batches by their batch.
 CALLS_OF_ROWS = "row_id IS NOT NULL AND batch_id IS NULL AND experiment_id IS NULL"
+# What drift reads of a prompt, however long ago its last look was: without this it walks the calls of all tasks since
+# then, for each task that is too quiet for a look. Calls that Promptory makes for itself say nothing about production.
+CALLS_OF_PRODUCTION = "status = 'ok' AND purpose NOT IN ('optimize', 'evaluate', 'judge', 'check', 'load')"
 
 
 def _index_where(name: str, *columns: str, where: str) -> Index:
@@ -60,6 +63,7 @@ class CallRow(Base):
         _index_where("ix_calls_run_id", "run_id", where="run_id IS NOT NULL"),
         _index_where("ix_calls_experiment_id", "experiment_id", where="experiment_id IS NOT NULL"),
         _index_where("ix_calls_batch_id_row_id", "batch_id", "row_id", where="batch_id IS NOT NULL"),
+        _index_where("ix_calls_of_production", "prompt_version_id", "finished_at", where=CALLS_OF_PRODUCTION),
     )
 
 
