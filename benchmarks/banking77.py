@@ -121,7 +121,7 @@ def statement(environment: Environment) -> str:
         assert dataset is not None
         prompt = prompt_versions.get(session, NAME, PRODUCTION)
         gate = plan_next_look(session, root, task, dataset)
-    run = OptimizationRun(task, prompt, dataset).plan(root, environment.core_settings())
+        run = OptimizationRun(task, prompt, dataset, session).plan(root, environment.core_settings())
     return _stated(task, dataset, run, gate)
 
 

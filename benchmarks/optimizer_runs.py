@@ -137,7 +137,7 @@ def run_ours(folder: Path, base_url: str) -> Measured:
     with opened(folder) as (database, task, dataset):
         with database.session() as session:
             prompt = prompt_versions.register(session, NAME, task.prompt.version(), created_by="author", now=clock())
-        run = OptimizationRun(task, prompt, dataset)
+            run = OptimizationRun(task, prompt, dataset, session)
         settings = CoreSettings.parse(
             {
                 "ledger": f"sqlite:///{folder / 'promptory.db'}",

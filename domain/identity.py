@@ -29,6 +29,15 @@ def content_id(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def id_for_task(shared_id: str, task: str, owner: str | None) -> str:
+    """`shared_id`, a hash of what is asked, or where that names another task's record already, one of `task`'s own.
+
+    Args:
+        owner: whose the stored record of that id is; None where there is none.
+    """
+    return shared_id if owner in (None, task) else content_id([shared_id, task])
+
+
 def short_id(full_id: str) -> str:
     """The first 12 digits, for people to read; never used as a key."""
     return full_id[:SHORT_ID_LENGTH]

@@ -77,15 +77,20 @@ def agreement_check(contest: Contest) -> dg.AssetCheckResult:
 
 
 def regression_check(contest: Contest, database: Database) -> dg.AssetCheckResult:
-    """Whether production's test score fell below the interval it had on the task's earlier dataset version."""
+    """Whether production's test score fell below the interval it had on the task's earlier dataset version.
+
+    By the same evaluator: an edited one says nothing of production. Another draw of answers is no other question here,
+    where rows are not paired: a model that answers worse since then is what should be seen.
+    """
     now = contest.test[contest.production.id].record
     with database.session(read_only=True) as session:
         history = evaluations.list_evaluations(
             session, now.task, prompt_version_id=now.prompt_version_id, split=str(Split.TEST), limit=50
         )
-    before = next((one for one in history if one.dataset_version_id != now.dataset_version_id), None)
+    alike = (one for one in history if (one.metric, one.scored_by) == (now.metric, now.scored_by))
+    before = next((one for one in alike if one.dataset_version_id != now.dataset_version_id), None)
     if before is None:
-        sentence, passed = "There is no earlier dataset version to compare with.", True
+        sentence, passed = "No earlier dataset version was scored by the same evaluator.", True
     else:
         passed = now.score >= before.score_low
         sentence = f"Production scores {now.score:.1%}; on the earlier dataset version it scored {before.score:.1%}"

@@ -42,7 +42,7 @@ PURPOSE = "check"
     ],
     description=(
         "The production prompt on the dev rows, asked afresh, row by row against the first such answers after its "
-        "promotion. Costs what the rows cost; the test split is not touched."
+        "promotion; rows that came later are not asked. Costs what the rows cost; the test split is not touched."
     ),
 )
 def production_score(
@@ -99,7 +99,7 @@ async def _check(
 
 def _result(check: ProductionCheck) -> dg.AssetCheckResult:
     if check.look == 0:
-        told = f"The first check of this prompt: {check.score:.3f} on {check.rows} rows is the reference from now on."
+        told = f"Nothing to compare with yet: {check.score:.3f} on {check.rows} rows is the reference from now on."
     else:
         told = (
             f"{check.score:.3f} on {check.rows} rows, {check.difference:+.3f} against the reference "

@@ -84,7 +84,7 @@ def _optimize(
         task = catalog.catalog().get(context.partition_key).task
         with opened.session(read_only=True) as session:
             parent = prompt_versions.get(session, task.name, prompt_version.prompt_version_id)
-        run = OptimizationRun(task, parent, dataset, seed_offset=config.seed_offset)
+            run = OptimizationRun(task, parent, dataset, session, seed_offset=config.seed_offset)
         plan = run.plan(storage.path(), llm.settings(task.caps(run.id)))
         context.log.info(plan.sentence())
         watch = LiveView(context.log.info, time.monotonic)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from domain.experiment.spec import Experiment, ExperimentDesign, Variant
 from domain.names import LONGEST_NAME
+from domain.statistics.alpha_spending import alpha_for_look
 
 _STAMP = "_%Y%m%d_%H%M"
 _STAMP_LENGTH = len("_20261126_0900")
@@ -22,6 +23,13 @@ PRODUCTION_AND_CANDIDATE = (
 class DeclaredExperiment(ExperimentDesign):
     """The `experiment` of a task file. Every start makes one of it, with the versions that its aliases name then."""
 
+    alpha: float = Field(
+        default=0.05,
+        gt=0,
+        lt=0.5,
+        description="Risk of a false winner, of all experiments its schedule starts together.",
+    )
+
     name: str | None = Field(
         default=None,
         pattern=rf"^[a-z][a-z0-9_]{{0,{LONGEST_BASE - 1}}}$",
@@ -34,8 +42,18 @@ class DeclaredExperiment(ExperimentDesign):
         description="The first one is the control; where left out, the aliases production and candidate, half each.",
     )
 
-    def started_at(self, task: str, at: datetime) -> Experiment:
-        """The experiment that the start due at `at` makes; the same for the same tick, whoever asks and how often."""
-        base = self.name or task[:LONGEST_BASE]
-        stamp = at.astimezone(UTC).strftime(_STAMP)
-        return Experiment.model_validate({**self.model_dump(), "name": base + stamp, "task": task})
+    def name_at(self, task: str, at: datetime) -> str:
+        """The name of the experiment that the start due at `at` makes; the same for the same tick."""
+        return (self.name or task[:LONGEST_BASE]) + at.astimezone(UTC).strftime(_STAMP)
+
+    def started_at(self, task: str, at: datetime, number: int) -> Experiment:
+        """The experiment that the start due at `at` makes, the task's `number`-th by schedule (from 1).
+
+        All of them share `alpha`: with a whole one for each, a candidate as good as production would be promoted
+        sooner or later.
+
+        Raises:
+            InputError: `number` is below 1.
+        """
+        own = {"name": self.name_at(task, at), "task": task, "alpha": alpha_for_look(self.alpha, number)}
+        return Experiment.model_validate({**self.model_dump(), **own})

@@ -51,6 +51,38 @@ def compare_amounts(
         return None
     values, is_first, share, at = values[CAP_UNITS:], is_first[CAP_UNITS:], share[CAP_UNITS:], at[CAP_UNITS:]
     times = path_times(values.size, points)
+    stream = _ratio_stream(values, is_first, share, medians, smallest_share, times)
+    low, high = stream.interval(alpha)
+    estimates = _estimates(stream)
+    above = 0.0 if limit is None else float(stream.log_evidence_above(np.full(times.shape, limit))[-1])
+    path = tuple(
+        PathPoint(int(time) + 1 + CAP_UNITS, float(at[time]), float(estimate), float(lowest), float(highest))
+        for time, estimate, lowest, highest in zip(times, estimates, low, high, strict=True)
+        if not np.isnan(estimate)
+    )
+    return RatioFigures(
+        ratio=None if np.isnan(estimates[-1]) else float(estimates[-1]),
+        low=float(low[-1]),
+        high=float(high[-1]),
+        units=int(values.size) + CAP_UNITS,
+        caps=(CAP_TIMES * medians[0], CAP_TIMES * medians[1]),
+        limit=limit,
+        broken=above >= log(2 / alpha),
+        path=path,
+    )
+
+
+def _ratio_stream(
+    values: FloatArray,
+    is_first: NDArray[np.bool_],
+    share: FloatArray,
+    medians: tuple[float, float],
+    smallest_share: float,
+    times: NDArray[np.int64],
+) -> RatioStream:
+    """Both arms at `times`, each value at most its arm's cap."""
+    import numpy as np
+
     first, second = (
         arm_stream(
             np.minimum(values, CAP_TIMES * median),
@@ -62,26 +94,15 @@ def compare_amounts(
         ).at(times)
         for own, chance, median in ((is_first, share, medians[0]), (~is_first, 1 - share, medians[1]))
     )
-    stream = RatioStream(first, second)
-    low, high = stream.interval(alpha)
-    estimates = np.where(second.total > 0, first.total / np.where(second.total > 0, second.total, 1), np.nan)
-    above = 0.0 if limit is None else float(stream.log_evidence_above(np.full(times.shape, limit))[-1])
-    path = tuple(
-        PathPoint(int(time) + 1 + CAP_UNITS, float(at[time]), float(estimate), float(lowest), float(highest))
-        for time, estimate, lowest, highest in zip(times, estimates, low, high, strict=True)
-        if not np.isnan(estimate)
-    )
-    ratio = float(estimates[-1])
-    return RatioFigures(
-        ratio=None if np.isnan(ratio) else ratio,
-        low=float(low[-1]),
-        high=float(high[-1]),
-        units=int(values.size) + CAP_UNITS,
-        caps=(CAP_TIMES * medians[0], CAP_TIMES * medians[1]),
-        limit=limit,
-        broken=above >= log(2 / alpha),
-        path=path,
-    )
+    return RatioStream(first, second)
+
+
+def _estimates(stream: RatioStream) -> FloatArray:
+    """The ratio at each time; NaN as long as the second arm's total is 0."""
+    import numpy as np
+
+    first, second = stream.first.total, stream.second.total
+    return np.where(second > 0, first / np.where(second > 0, second, 1), np.nan)
 
 
 def _medians(values: FloatArray, is_first: NDArray[np.bool_]) -> tuple[float, float] | None:

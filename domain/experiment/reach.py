@@ -28,8 +28,8 @@ def refuse_undecidable(experiment: Experiment) -> None:
     if any(one.low > 0 for one in report.comparisons):
         return
     raise InputError(
-        f"max_units is {most:,}, and so few units of {len(experiment.variants)} variants decide nothing, not even "
-        "where one always succeeds and the other never does",
+        f"max_units is {most:,}, and so few units of {len(experiment.variants)} variants decide nothing at an alpha of "
+        f"{experiment.alpha:.2g}, not even where one always succeeds and the other never does",
         field="experiment.max_units",
         mend="raise max_units, even out the weights, or leave max_units out.",
     )

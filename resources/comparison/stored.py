@@ -41,7 +41,7 @@ def compare_stored(
         shared = _shared(session, task, records, split)
         if shared is None:
             where = f"the {split} split" if split else "any split"
-            note = f"The two were not evaluated on the same rows of {where}."
+            note = f"The two were not evaluated on the same rows of {where} by the same evaluator."
             return Comparison(task, first, second, notes=(note,))
         dataset = dataset_versions.find(session, task, shared[0].dataset_version_id)
         decision = _decision(session, task, records, shared[0].dataset_version_id)
@@ -53,12 +53,12 @@ def compare_stored(
 def _shared(
     session: Session, task: str, records: list[PromptVersionRecord], split: str | None
 ) -> tuple[EvaluationRecord, EvaluationRecord] | None:
-    """The newest pair of evaluations by the same metric on the same dataset version, the more telling split first."""
+    """The newest pair by the same evaluator on the same rows and draw of answers, the more telling split first."""
     ours, theirs = (evaluations.list_evaluations(session, task, prompt_version_id=record.id) for record in records)
     for wanted in (split,) if split else BY_WORTH:
-        known = {(one.dataset_version_id, one.metric): one for one in reversed(theirs) if one.split == wanted}
+        known = {one.comparable: one for one in reversed(theirs) if one.split == wanted}
         for one in ours:
-            other = known.get((one.dataset_version_id, one.metric))
+            other = known.get(one.comparable)
             if one.split == wanted and other is not None:
                 return one, other
     return None

@@ -18,6 +18,7 @@ def find_compression(database: Database, task: Task, dataset: DatasetVersion) ->
 
     Raises:
         NotFoundError: nothing is in production yet.
+        InputError: the metric's function is not there.
     """
     with database.session(read_only=True) as session:
         production = prompt_versions.get(session, task.name, PRODUCTION)
@@ -25,8 +26,8 @@ def find_compression(database: Database, task: Task, dataset: DatasetVersion) ->
         decision = gate_decisions.find(session, last.decision_id) if last and last.decision_id else None
         if decision is not None and decision.candidate_id == production.id:
             former = prompt_versions.get(session, task.name, decision.production_id)
-            run = CompressionRun(task, former, dataset)
+            run = CompressionRun(task, former, dataset, session)
             record = optimization_runs.find(session, run.id)
             if record is not None and record.result_prompt_version_id == production.id:
                 return run
-    return CompressionRun(task, production, dataset)
+        return CompressionRun(task, production, dataset, session)

@@ -22,6 +22,7 @@ from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.database.session import Database
 from resources.evaluation.decide import Contest, Decider
 from resources.evaluation.evaluate import Evaluation, EvaluationEngine, EvaluationProgress
+from resources.evaluation.evaluators import evaluator_identity
 from resources.llm import LLMClient
 from resources.optimization.run_optimization import other_scope_refused, why_it_stopped
 
@@ -71,9 +72,17 @@ class Compression:
 
 
 class CompressionRun:
-    """The compression of one production prompt on one dataset version. Its id says exactly that."""
+    """The compression of one production prompt on one dataset version. Its id says exactly that.
 
-    def __init__(self, task: Task, production: PromptVersionRecord, dataset: DatasetVersion) -> None:
+    Another task that asked the very same first has that id; then the task's name is in it too.
+    """
+
+    def __init__(self, task: Task, production: PromptVersionRecord, dataset: DatasetVersion, session: Session) -> None:
+        """Plan the compression.
+
+        Raises:
+            InputError: the metric's function is not there.
+        """
         rule = task.gate
         margin = rule.non_inferiority_margin or task.compress.margin
         gate = rule.model_copy(update={"non_inferiority_margin": margin})
@@ -87,10 +96,11 @@ class CompressionRun:
             "variants": [one.prompt.id for one in self._variants],
             "margin": margin,
             "min_saving": gate.min_saving,
-            "metric": task.metric.model_dump(mode="json"),
+            "metric": evaluator_identity(task.metric),
             "cap_nano_usd": usd_to_nano(task.budget.run_usd),
         }
-        self.id = content_id([production.id, dataset.id, self._spec])
+        shared_id = content_id([production.id, dataset.id, self._spec])
+        self.id = optimization_runs.id_for(session, shared_id, task.name)
 
     async def execute(
         self,

@@ -70,15 +70,7 @@ def optimize(
     board = ScoreBoard([row.row_id for row in material.dev], report.candidate_finished)
     report.watch(board)
     book = Journal(journal, run_id)
-    context = CallContext(
-        purpose="optimize",
-        task=task,
-        scopes=tuple(dict.fromkeys((*scopes, f"run:{run_id}"))),
-        dataset_version_id=dataset_version_id,
-        run_id=run_id,
-        allow_fallback=False,
-    )
-    calls = RunCalls(completer, book, context, report)
+    calls = RunCalls(completer, book, _context(run_id, task, dataset_version_id, scopes), report)
     chosen: PromptVersion | None = None
     stop_reason: str | None = None
     try:
@@ -95,6 +87,17 @@ def optimize(
     shown, spec = len(result.best.steps[-1].demonstrations), material.spec
     references = reference_draws(prompt, material.train, shown, draws=spec.reference_draws, seed=spec.seed)
     return replace(result, references=references, stop_reason=stop_reason)
+
+
+def _context(run_id: str, task: str, dataset_version_id: str, scopes: tuple[str, ...]) -> CallContext:
+    return CallContext(
+        purpose="optimize",
+        task=task,
+        scopes=tuple(dict.fromkeys((*scopes, f"run:{run_id}"))),
+        dataset_version_id=dataset_version_id,
+        run_id=run_id,
+        allow_fallback=False,
+    )
 
 
 def _compile(material: Material, calls: RunCalls, board: ScoreBoard) -> PromptVersion:

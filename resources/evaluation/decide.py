@@ -115,7 +115,10 @@ class Decider:
         elif shown := self._test_rows_in(winner):
             decision = self._keep_shown(production, winner, shown)
         elif self._hopeless(dev[winner.id], dev[production.id]):
-            decision = self._keep(production, winner, _dev_reason(dev[winner.id], dev[production.id]))
+            # What was seen on dev is part of the question: other scores there may send the same two to the gate.
+            seen_on_dev = [dev[one.id].record.id for one in (winner, production)]
+            reason = _dev_reason(dev[winner.id], dev[production.id])
+            decision = self._keep(production, winner, reason, "keep", *seen_on_dev)
         else:
             test[winner.id] = await self._engine.evaluate(winner.prompt, Split.TEST)
             decision, compared = await self._put_to_gate(production, winner, test)
@@ -194,12 +197,7 @@ class Decider:
             f"The demonstrations of the best candidate show {shown} of the rows it would be tested on, so it was not "
             "put to the gate. Optimize again on this dataset version, or take these demonstrations out."
         )
-        kept = replace(
-            self._undecided(production, winner, "keep", reason),
-            id=self._decision_id(production, winner, "shows test rows"),
-        )
-        with self._database.session() as session:
-            return gate_decisions.record(session, kept)
+        return self._keep(production, winner, reason, "shows test rows")
 
     async def _put_to_gate(
         self, production: PromptVersionRecord, winner: PromptVersionRecord, test: dict[str, Evaluation]
@@ -207,6 +205,10 @@ class Decider:
         """The decision, and what judging the two in pairs took where the gate asks for that."""
         rule, decision_id = self._task.gate, self._decision_id(production, winner)
         known = find_decision(self._database, decision_id)
+        if known is not None and known.look == 0:
+            # Earlier releases stored what was kept out on dev under this id: no answer to what is asked here.
+            decision_id = self._decision_id(production, winner, "look")
+            known = find_decision(self._database, decision_id)
         if known is not None:
             return known, Effort()
         arms, pairwise, effort = await self._arms(production, winner, test)
@@ -254,17 +256,19 @@ class Decider:
     ) -> GateDecisionRecord:
         """No look at test is spent on a question whose answer nobody would act on."""
         reason = f"{hold_text(held)} {_dev_reason(dev[winner.id], dev[production.id])}"
-        return self._keep(production, winner, reason, held)
+        kept = self._undecided(
+            # A hold is a contest of its own: once it is released, the same two versions meet at the gate.
+            production, winner, "keep", reason, f"held {held.id}",
+            comparison={"held_by": held.moved_by, "held_since": held.moved_at.isoformat()},
+        )  # fmt: skip
+        with self._database.session() as session:
+            return gate_decisions.record(session, kept)
 
     def _keep(
-        self,
-        production: PromptVersionRecord,
-        candidate: PromptVersionRecord,
-        reason: str,
-        held: AliasMoveRecord | None = None,
+        self, production: PromptVersionRecord, candidate: PromptVersionRecord, reason: str, *marks: str
     ) -> GateDecisionRecord:
         with self._database.session() as session:
-            return gate_decisions.record(session, self._undecided(production, candidate, "keep", reason, held))
+            return gate_decisions.record(session, self._undecided(production, candidate, "keep", reason, *marks))
 
     def _undecided(
         self,
@@ -272,13 +276,12 @@ class Decider:
         candidate: PromptVersionRecord,
         verdict: str,
         reason: str,
-        held: AliasMoveRecord | None = None,
+        *marks: str,
+        comparison: dict[str, Any] | None = None,
     ) -> GateDecisionRecord:
         """A decision that no statistics made, and that is no look at test."""
-        # A hold is a contest of its own: once it is released, the same two versions meet at the gate.
-        mark = [] if held is None else [f"held {held.id}"]
         return GateDecisionRecord(
-            id=self._decision_id(production, candidate, *mark),
+            id=self._decision_id(production, candidate, *marks),
             task=self._task.name,
             candidate_id=candidate.id,
             production_id=production.id,
@@ -288,14 +291,17 @@ class Decider:
             look=0,
             verdict=verdict,
             reason=reason,
-            comparison={} if held is None else {"held_by": held.moved_by, "held_since": held.moved_at.isoformat()},
+            comparison=comparison or {},
             created_at=self._clock(),
         )
 
     def _decision_id(self, production: PromptVersionRecord, candidate: PromptVersionRecord, *marks: str) -> str:
         evaluators = [evaluator_identity(spec) for spec in self._task.evaluators]
         rule = self._task.gate.model_dump(mode="json")
-        return content_id([self._task.name, production.id, candidate.id, self._dataset.id, evaluators, rule, *marks])
+        # Fresh answers are another question, and another look with an α of its own.
+        afresh = [{"sample": self._engine.sample}] if self._engine.sample else []
+        versions = [production.id, candidate.id, self._dataset.id]
+        return content_id([self._task.name, *versions, evaluators, rule, *marks, *afresh])
 
 
 def _left_out(pairs: ScoredPairs) -> list[str]:

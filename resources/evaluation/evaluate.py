@@ -114,8 +114,25 @@ class EvaluationEngine:
         self._recorded = recorded and evaluators is None
         self._judge = Judge(llm, StoredJudgements(database), self._context(), clock, concurrency=concurrency)
 
-    async def evaluate(self, prompt: PromptVersion, split: Split) -> Evaluation:
+    @property
+    def sample(self) -> int:
+        """Which draw of answers it evaluates; 0 for those that are kept for everyone."""
+        return self._sample
+
+    def rows(self, split: Split) -> int:
+        """How many rows `split` has."""
+        return len(self._rows_of(split))
+
+    def kept(self, prompt: PromptVersion, split: Split) -> frozenset[str]:
+        """Input ids of the rows of `split` that `prompt` has answered in this draw: they cost nothing again."""
+        ids = [row.input_id for row in self._rows_of(split)]
+        return frozenset(self._answers.get_many(prompt.id, ids, self._sample))
+
+    async def evaluate(self, prompt: PromptVersion, split: Split, only: frozenset[str] | None = None) -> Evaluation:
         """The evaluation of `prompt` on `split`; rows answered before cost nothing.
+
+        Args:
+            only: input ids of the rows to evaluate; all where it is left out. One of some rows is not put on record.
 
         Raises:
             UnansweredError: a call got no answer; running it again goes on from there.
@@ -124,7 +141,7 @@ class EvaluationEngine:
             InputError: an evaluator's function cannot be imported.
             NotFoundError: the dataset's rows are gone.
         """
-        rows = self._rows_of(split)
+        rows = [row for row in self._rows_of(split) if only is None or row.input_id in only]
         label = f"{split} · {prompt.id[:8]}"
         opened = self._open(prompt.steps[-1].output)  # before anything is paid for
         answered = await answer_rows(
@@ -202,8 +219,11 @@ class EvaluationEngine:
         progress = self._shown(f"{split} · in pairs")
         found = await prefer(self._judge, spec, rows, candidate, production, progress)
         judge_id = comparing_prompt(spec).id
-        comparison_id = content_id([judge_id, candidate.prompt.id, production.prompt.id, self._dataset.id, str(split)])
-        return found, write_preferences(self._root, comparison_id, rows, found)
+        content: list[Any] = [judge_id, candidate.prompt.id, production.prompt.id, self._dataset.id, str(split)]
+        return found, write_preferences(self._root, content_id([*content, *self._drawn()]), rows, found)
+
+    def _drawn(self) -> list[dict[str, int]]:
+        return [{"sample": self._sample}] if self._sample else []
 
     async def _calibration(self, split: Split) -> tuple[dict[str, dict[str, Any]], Effort]:
         """Each judge against people, on `dev` only: what people thought of `test` rows is nobody's to look at."""
@@ -248,6 +268,10 @@ class EvaluationEngine:
         summary = summarise(examples, calibration)
         metric = summary.metrics[examples[0].metric]
         evaluation_id = self._id(prompt, split, examples, identities)
+        recorded = self._recorded and len(examples) == self.rows(split)
+        if recorded:
+            with self._database.session(read_only=True) as session:
+                evaluation_id = evaluations.id_for(session, evaluation_id, self._task.name)
         record = EvaluationRecord(
             id=evaluation_id,
             task=self._task.name,
@@ -259,11 +283,11 @@ class EvaluationEngine:
             score=metric.mean or 0.0,
             score_low=metric.low or 0.0,
             score_high=metric.high or 0.0,
-            summary=summary.as_dict(),
+            summary={**summary.as_dict(), "scored_by": content_id(identities[0]), "sample": self._sample},
             storage_path=write_examples(self._root, evaluation_id, examples),
             created_at=self._clock(),
         )
-        if not self._recorded:
+        if not recorded:
             return record
         with self._database.session() as session:
             return evaluations.save(session, record)
@@ -278,7 +302,7 @@ class EvaluationEngine:
             for name, score in example.scores.items()
             if score.value is None or score.failed_judgements
         ]
-        content: list[Any] = [prompt.id, self._dataset.id, str(split), identities]
-        if self._sample:
-            content.append({"sample": self._sample})
+        content: list[Any] = [prompt.id, self._dataset.id, str(split), identities, *self._drawn()]
+        if len(examples) < self.rows(split):
+            content.append({"rows": [example.input_id for example in examples]})
         return content_id([*content, unscored] if unscored else content)

@@ -53,8 +53,7 @@ def _newest_pair(session: Session, task: str) -> tuple[EvaluationRecord, Evaluat
     on_dev = evaluations.list_evaluations(session, task, split=str(Split.DEV))
     ours = [one for one in on_dev if one.prompt_version_id == production.prompt_version_id]
     for other in on_dev:
-        same = (one for one in ours if (one.dataset_version_id, one.metric) == (other.dataset_version_id, other.metric))
-        mine = next(same, None)
+        mine = next((one for one in ours if one.comparable == other.comparable), None)
         if mine is not None and other.prompt_version_id != mine.prompt_version_id:
             return mine, other
     return None

@@ -2,7 +2,10 @@
 
 The evaluation that a prompt was promoted by is no reference: the prompt was chosen because it did well there, and would
 seem to fall back by chance alone. So the first check after a promotion asks afresh and only sets the reference; later
-ones ask afresh again and are compared with it row by row. They share one α (see `alpha_for_look`).
+ones ask its rows afresh again and are compared with it row by row. They share one α (see `alpha_for_look`).
+
+A dataset that grows keeps the reference: its rows are asked as long as enough of them are still on `dev`. Rows that
+came later have no answer from then to be compared with.
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ from resources.evaluation.evaluate import Evaluation, EvaluationEngine
 SHARE_OF_SCORES = 0.5
 """Of the task's drift α; the other half is for the inputs."""
 
+LEAST_ROWS = 50
+"""A reference of which fewer rows than these, and less than half of today's `dev`, are left is replaced."""
+
 OpenEngine = Callable[[int], EvaluationEngine]
 
 
@@ -37,7 +43,9 @@ async def check_production(
     open_engine: OpenEngine,
     clock: Callable[[], datetime],
 ) -> tuple[ProductionCheck, Evaluation]:
-    """Ask the dev rows afresh and keep how the scores compare. Killed, it goes on with the answers it has.
+    """Ask the reference's dev rows afresh, or all where there is none, and keep how the scores compare.
+
+    Killed, it goes on with the answers it has.
 
     Args:
         open_engine: makes an engine for a sample; the answers of another sample are not taken for it.
@@ -47,14 +55,28 @@ async def check_production(
         InputError: no row could be scored both times.
     """
     with database.session(read_only=True) as session:
-        earlier = production_checks.checks_of(session, task.name, production.id, dataset.id)
+        earlier = production_checks.checks_of(session, task.name, production.id)
     sample = max((one.sample for one in earlier), default=0) + 1
-    fresh = await open_engine(sample).evaluate(production.prompt, Split.DEV)
-    reference = await open_engine(earlier[0].sample).evaluate(production.prompt, Split.DEV) if earlier else fresh
-    check = _compare(task, dataset, production, sample, len(earlier), fresh, reference, clock())
+    engine, only = _reference(production, open_engine, earlier)
+    fresh = await open_engine(sample).evaluate(production.prompt, Split.DEV, only)
+    reference = fresh if engine is None else await engine.evaluate(production.prompt, Split.DEV, only)
+    look = 0 if engine is None else 1 + sum(one.look > 0 for one in earlier)
+    check = _compare(task, dataset, production, sample, look, fresh, reference, clock())
     with database.session() as session:
         production_checks.save(session, check)
     return check, fresh
+
+
+def _reference(
+    production: PromptVersionRecord, open_engine: OpenEngine, earlier: Sequence[ProductionCheck]
+) -> tuple[EvaluationEngine | None, frozenset[str] | None]:
+    """The oldest reference of which enough rows are left, with the input ids of these; nothing where there is none."""
+    for sample in dict.fromkeys(one.sample for one in earlier if one.look == 0):
+        engine = open_engine(sample)
+        kept = engine.kept(production.prompt, Split.DEV)
+        if kept and (len(kept) >= LEAST_ROWS or 2 * len(kept) >= engine.rows(Split.DEV)):
+            return engine, kept
+    return None, None
 
 
 def _compare(

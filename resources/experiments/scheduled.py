@@ -9,6 +9,7 @@ from decimal import Decimal
 from sqlalchemy.orm import Session
 
 from domain.errors import ConflictError, InputError, NotFoundError
+from domain.experiment.declared import DeclaredExperiment
 from domain.experiment.reach import refuse_undecidable
 from domain.experiment.spec import Experiment
 from domain.identity import short_id
@@ -41,11 +42,12 @@ def start_scheduled(database: Database, task: Task, due_at: datetime, now: datet
         ConflictError: another experiment of the task runs.
         StateUnavailableError, DatabaseUnavailableError: it may be tried again.
     """
-    experiment = _declared(task, due_at)
+    declared = _declared(task)
     with database.session(read_only=True) as session:
-        known = experiments.find(session, experiment.name)
+        known = experiments.find(session, declared.name_at(task.name, due_at))
         if known is not None and known.started_by == BY_SCHEDULE and known.task == task.name:
             return Started.of(known)
+        experiment = _next(session, task, due_at)
         refuse_start(session, experiment, now)
     for scope, cap in experiment.caps().items():
         set_cap(scope, cap)
@@ -60,7 +62,7 @@ def why_not(database: Database, task: Task, at: datetime, now: datetime) -> str 
     """
     try:
         with database.session(read_only=True) as session:
-            refuse_start(session, _declared(task, at), now)
+            refuse_start(session, _next(session, task, at), now)
     except (InputError, NotFoundError, ConflictError) as error:
         return str(error)
     return None
@@ -117,9 +119,16 @@ def _refuse_small_budget(session: Session, experiment: Experiment, now: datetime
     )
 
 
-def _declared(task: Task, due_at: datetime) -> Experiment:
+def _next(session: Session, task: Task, due_at: datetime) -> Experiment:
+    """What the start due at `due_at` makes, with its share of the α that all of the task's starts by schedule share."""
+    so_far = experiments.list_experiments(session, task=task.name)
+    number = sum(one.started_by == BY_SCHEDULE for one in so_far) + 1
+    return _declared(task).started_at(task.name, due_at, number)
+
+
+def _declared(task: Task) -> DeclaredExperiment:
     if task.experiment is None:
         raise InputError(
             f"task {task.name!r} declares no experiment", field="experiment", mend="add a section `experiment`."
         )
-    return task.experiment.started_at(task.name, due_at)
+    return task.experiment

@@ -37,10 +37,19 @@ FINISHED = "finished"
 
 
 class OptimizationRun:
-    """The run of a task's optimizer on one prompt version and one dataset version. Its id says exactly that."""
+    """The run of a task's optimizer on one prompt version and one dataset version. Its id says exactly that.
+
+    Another task that asked the very same first has that id; then the task's name is in it too.
+    """
 
     def __init__(
-        self, task: Task, prompt: PromptVersionRecord, dataset: DatasetVersion, *, seed_offset: int = 0
+        self,
+        task: Task,
+        prompt: PromptVersionRecord,
+        dataset: DatasetVersion,
+        session: Session,
+        *,
+        seed_offset: int = 0,
     ) -> None:
         """Plan the run; another `seed_offset` than 0 makes it another search over the same rows.
 
@@ -57,7 +66,8 @@ class OptimizationRun:
         self._spec: OptimizerSpec = with_seed_offset(task.optimizer, seed_offset)
         self._metric = evaluator_identity(task.metric)
         cap = usd_to_nano(task.budget.run_usd)
-        self.id = optimization_run_id(prompt.id, dataset.id, self._spec, self._metric, cap)
+        shared_id = optimization_run_id(prompt.id, dataset.id, self._spec, self._metric, cap)
+        self.id = optimization_runs.id_for(session, shared_id, task.name)
 
     def execute(
         self,

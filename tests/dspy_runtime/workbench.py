@@ -216,7 +216,9 @@ class Workbench:
                 prompt = prompt_versions.register(
                     session, TASK, task.prompt.version(), created_by="author", now=datetime.now(UTC)
                 )
-            run = OptimizationRun(task, prompt, self.dataset(database))
+            dataset = self.dataset(database)
+            with database.session(read_only=True) as session:
+                run = OptimizationRun(task, prompt, dataset, session)
             return (use or self.execute)(run, self.settings(task, run.id), database)
 
     def execute(

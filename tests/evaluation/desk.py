@@ -107,11 +107,13 @@ class Desk:
 
         return asyncio.run(run())
 
-    def contest(self, task: Task, rows: Sequence[Row], production: PromptVersion, candidate: PromptVersion) -> Contest:
+    def contest(
+        self, task: Task, rows: Sequence[Row], production: PromptVersion, candidate: PromptVersion, **options: Any
+    ) -> Contest:
         async def run() -> Contest:
             async with open_client(self.core()) as llm:
                 dataset = self.dataset(rows)
-                engine = self.engine(task, dataset, llm)
+                engine = self.engine(task, dataset, llm, **options)
                 decider = Decider(task, dataset, engine, self.database, lambda: NOW)
                 return await decider.run(self.register(task, production), [self.register(task, candidate)])
 

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from evaluation.desk import LABELS, NOW, Desk, rows_of, task_of
 from servers.openai_server import Fault
 
+from domain.dataset import Row
 from domain.errors import PromptoryError
+from domain.statistics.alpha_spending import alpha_for_look
 from resources.database.repositories import evaluations
 from resources.database.repositories.production_checks import ProductionCheck
-from resources.evaluation.production_check import check_production
+from resources.evaluation.production_check import SHARE_OF_SCORES, check_production
 from resources.llm import open_client
 
 TASK = task_of([{"kind": "choice_label"}], drift={"alpha": 0.1})
 ROWS = rows_of(120)
 
 
-def check(desk: Desk) -> ProductionCheck:
+def check(desk: Desk, rows: Sequence[Row] = ROWS) -> ProductionCheck:
     async def run() -> ProductionCheck:
         async with open_client(desk.core()) as llm:
-            dataset = desk.dataset(ROWS)
+            dataset = desk.dataset(rows)
 
             def engine(sample: int) -> Any:
                 return desk.engine(TASK, dataset, llm, sample=sample, purpose="check", recorded=False)
@@ -65,3 +68,28 @@ def test_a_check_that_broke_off_goes_on_and_pays_for_the_rest(desk: Desk) -> Non
     check(desk)
     dev_rows = check(desk).rows
     assert len(desk.server.requests) == 2 * dev_rows + 1
+
+
+def test_a_dataset_that_grows_between_checks_keeps_the_reference_and_the_looks(desk: Desk) -> None:
+    desk.server.behaviour = lambda _body: LABELS[0]
+    first = check(desk)
+    grown = [check(desk, rows_of(120 + more)) for more in (40, 80)]
+    assert [(one.look, one.rows, one.worse) for one in grown] == [(1, first.rows, False), (2, first.rows, False)]
+    assert len(desk.server.requests) == 3 * first.rows  # rows that have no reference are not asked
+
+    desk.server.behaviour = lambda _body: LABELS[1]
+    worse = check(desk, rows_of(240))
+    assert (worse.look, worse.worse, worse.difference) == (3, True, -1.0)
+    assert worse.alpha == alpha_for_look(TASK.drift.alpha * SHARE_OF_SCORES, 3)
+
+
+def test_a_reference_of_which_few_rows_are_left_is_replaced_and_that_spends_no_look(desk: Desk) -> None:
+    desk.server.behaviour = lambda _body: LABELS[0]
+    small, grown = rows_of(8), rows_of(40)
+    first = check(desk, small)
+    assert check(desk, small).look == 1
+    renewed = check(desk, grown)
+    assert renewed.look == 0
+    assert renewed.rows > 2 * first.rows
+    again, before = check(desk, grown), check(desk, small)
+    assert [(one.look, one.rows) for one in (again, before)] == [(2, renewed.rows), (3, first.rows)]

@@ -15,6 +15,7 @@ from domain.contracts import ChoiceContract, JsonContract, TextContract
 from domain.errors import InputError
 from domain.evaluators.registry import check_evaluators, check_expected
 from domain.evaluators.specs import ExactMatchSpec, PythonSpec
+from resources.compression.run import CompressionRun
 from resources.evaluation.evaluators import evaluator_identity, open_evaluator
 from resources.evaluation.python_functions import load_function
 
@@ -172,3 +173,18 @@ def test_json_values_of_the_identity_name_the_source(write: Write) -> None:
     assert {name for name in one if one[name] != other[name]} == {"source_sha256"}
     assert open_evaluator(spec(), TextContract()).identity == other
     assert one["source_sha256"] != load_function("house_rules.grading:grade").source_sha256
+
+
+def test_an_edited_function_makes_another_compression_of_the_same_prompt(desk: Desk, write: Write) -> None:
+    task = task_of([spec().model_dump()])
+    dataset, production = desk.dataset(ROWS), desk.register(task, task.prompt.version())
+
+    def run_id() -> str:
+        with desk.database.session(read_only=True) as session:
+            return CompressionRun(task, production, dataset, session).id
+
+    write("def grade(expected, given):\n    return 1.0\n")
+    first = run_id()
+    assert run_id() == first
+    write("def grade(expected, given):\n    return 0.0\n")
+    assert run_id() != first

@@ -56,8 +56,8 @@ class Bench:
             with database.session(read_only=True) as session:
                 production = prompt_versions.get(session, TASK, PRODUCTION)
                 dataset = dataset_versions.latest(session, TASK)
-            assert dataset is not None
-            run = CompressionRun(task, production, dataset)
+                assert dataset is not None
+                run = CompressionRun(task, production, dataset, session)
             settings = self.place.environment.core_settings()
             caps = {**settings.budgets, **task.caps(run.id)}
 

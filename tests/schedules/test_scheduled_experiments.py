@@ -14,6 +14,7 @@ import pytest
 from domain.errors import InputError, StateUnavailableError
 from domain.experiment.reach import ALWAYS_ENOUGH, refuse_undecidable
 from domain.experiment.spec import Experiment
+from domain.statistics.alpha_spending import alpha_for_look
 from resources.catalog.task_file import load_task
 from resources.catalog_resource import CatalogResource
 from resources.database.repositories import aliases, experiments, prompt_versions
@@ -134,6 +135,18 @@ def test_days_without_a_daemon_are_one_start(sensor: Sensor, declare: Callable[.
     sensor.end(NOON + timedelta(days=9))
     assert sensor.at(NOON + timedelta(days=9, hours=1)) == "1 tasks with a schedule, nothing due."
     assert sensor.started("running") == []
+
+
+def test_all_starts_of_a_task_share_one_alpha(sensor: Sensor, declare: Callable[..., None]) -> None:
+    declare(alpha=0.1)
+    sensor.at(NOON)
+    for day in (1, 2, 3):
+        sensor.at(NOON + timedelta(days=day))
+        sensor.at(NOON + timedelta(days=day))  # asking twice is no further start
+        sensor.end(NOON + timedelta(days=day))
+    with sensor.database.session(read_only=True) as session:
+        spent = [one.experiment.alpha for one in experiments.list_experiments(session, task="colours")]
+    assert spent == [alpha_for_look(0.1, number) for number in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from domain.errors import NotFoundError
-from domain.identity import short_id
+from domain.errors import ConflictError, NotFoundError
+from domain.identity import id_for_task, short_id
 from resources.database.insert_ignore import insert_ignore
 from resources.database.repositories.records import AnySelect, as_row, read, select_record
 from resources.database.tables import EvaluationRow
@@ -17,7 +18,12 @@ from resources.database.tables import EvaluationRow
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRecord:
-    """One evaluation: the metric's mean over `rows` examples with its 95 % interval, and the whole summary."""
+    """One evaluation: the metric's mean over `rows` examples with its 95 % interval, and the whole summary.
+
+    Attributes:
+        summary: besides the figures, `scored_by` (the hash of all that decides the metric's scores) and `sample` (which
+            draw of answers they are of; 0 for those kept for everyone). Earlier releases did not record these two.
+    """
 
     id: str
     task: str
@@ -33,11 +39,44 @@ class EvaluationRecord:
     storage_path: str
     created_at: datetime
 
+    @property
+    def scored_by(self) -> str | None:
+        """Equal where the metric's scores mean the same; None of one that an earlier release stored."""
+        return self.summary.get("scored_by")
+
+    @property
+    def comparable(self) -> tuple[str, str, str | None, int | None]:
+        """Equal for evaluations of two prompts on the same split whose scores may be set against each other by row."""
+        return self.dataset_version_id, self.metric, self.scored_by, self.summary.get("sample")
+
 
 def save(session: Session, evaluation: EvaluationRecord) -> EvaluationRecord:
-    """Store an evaluation; one with its id that is there already is returned as it was stored."""
+    """Store an evaluation; one with its id that is there already is returned as it was stored.
+
+    Save that it learns what its summary, written by an earlier release, does not say yet.
+
+    Raises:
+        ConflictError: what is stored under its id is another task's; see `id_for`.
+    """
     insert_ignore(session, EvaluationRow, [as_row(evaluation)])
-    return get(session, evaluation.id)
+    stored = get(session, evaluation.id)
+    if stored.task != evaluation.task:
+        raise ConflictError(
+            f"Evaluation {short_id(evaluation.id)} was just recorded for task {stored.task!r}.",
+            mend="Evaluate again: the answers are kept.",
+        )
+    missing = evaluation.summary.keys() - stored.summary.keys()
+    if not missing:
+        return stored
+    summary = {**stored.summary, **{name: evaluation.summary[name] for name in missing}}
+    session.execute(update(EvaluationRow).where(EvaluationRow.id == stored.id).values(summary=summary))
+    return replace(stored, summary=summary)
+
+
+def id_for(session: Session, evaluation_id: str, task: str) -> str:
+    """The id under which `task` keeps the evaluation of that id: its own where another task has it."""
+    found = find(session, evaluation_id)
+    return id_for_task(evaluation_id, task, found.task if found else None)
 
 
 def find(session: Session, evaluation_id: str) -> EvaluationRecord | None:

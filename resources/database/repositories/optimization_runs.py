@@ -11,7 +11,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from domain.errors import ConflictError, NotFoundError
-from domain.identity import canonical_json, short_id
+from domain.identity import canonical_json, id_for_task, short_id
 from resources.database.insert_ignore import insert_ignore
 from resources.database.repositories.records import AnyRow, select_record
 from resources.database.tables import OptimizationRunRow
@@ -79,7 +79,11 @@ def start(
     optimizer: Mapping[str, Any],
     now: datetime,
 ) -> OptimizationRunRecord:
-    """Store a new run as running, set a paused one running again; a finished one is returned as it is."""
+    """Store a new run as running, set a paused one running again; a finished one is returned as it is.
+
+    Raises:
+        ConflictError: what is stored under that id is another task's; see `id_for`.
+    """
     first = {
         "id": run_id,
         "task": task,
@@ -92,8 +96,20 @@ def start(
         "started_at": now,
     }
     if insert_ignore(session, OptimizationRunRow, [first]) == 0:
+        stored = get(session, run_id)
+        if stored.task != task:
+            raise ConflictError(
+                f"Optimization run {short_id(run_id)} was just started for task {stored.task!r}.",
+                mend="Run it again: it then gets an id of its own.",
+            )
         _change_unfinished(session, run_id, {"status": "running", "stop_reason": None})
     return get(session, run_id)
+
+
+def id_for(session: Session, run_id: str, task: str) -> str:
+    """The id under which `task` keeps the run of that id: its own where another task has it."""
+    found = find(session, run_id)
+    return id_for_task(run_id, task, found.task if found else None)
 
 
 def pause(session: Session, run_id: str, *, reason: str, so_far: RunResult | None = None) -> OptimizationRunRecord:

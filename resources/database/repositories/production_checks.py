@@ -18,7 +18,9 @@ class ProductionCheck:
 
     Attributes:
         sample: which fresh draw of answers it is; each draw is paid for once.
-        look: the how manieth check of this prompt on this dataset version, from 1; it decides `alpha`.
+        look: the how manieth comparison of this prompt, over all dataset versions, from 1; it decides `alpha`. 0 for a
+            check that sets the reference.
+        rows: those that are compared; all of `dev` where the check sets the reference.
         score, score_low, score_high: mean of the metric with its 95 % interval.
         difference: score − reference, on the same rows.
         p_value: one-sided, of "worse than the reference"; below `alpha` it is called drift.
@@ -51,12 +53,10 @@ def save(session: Session, check: ProductionCheck) -> None:
     insert_ignore(session, ProductionCheckRow, [as_row(check)])
 
 
-def checks_of(session: Session, task: str, prompt_version_id: str, dataset_version_id: str) -> list[ProductionCheck]:
-    """The checks of one prompt version on one dataset version, oldest first."""
+def checks_of(session: Session, task: str, prompt_version_id: str) -> list[ProductionCheck]:
+    """The checks of one prompt version, over all dataset versions, oldest first."""
     query = select_record(ProductionCheckRow, ProductionCheck).where(
-        ProductionCheckRow.task == task,
-        ProductionCheckRow.prompt_version_id == prompt_version_id,
-        ProductionCheckRow.dataset_version_id == dataset_version_id,
+        ProductionCheckRow.task == task, ProductionCheckRow.prompt_version_id == prompt_version_id
     )
     rows = session.execute(query.order_by(ProductionCheckRow.checked_at, ProductionCheckRow.look))
     return [read(ProductionCheck, row) for row in rows]
