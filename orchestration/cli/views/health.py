@@ -17,7 +17,7 @@ from orchestration.cli.opening import ask_core
 from orchestration.cli.screen import emit, table
 from orchestration.environments import Environment
 from resources.llm import LLMClient
-from resources.llm.health import Health, state_away
+from resources.llm.health import Health, Upkeep, state_away
 from resources.llm.state.protocol import ModelState, ScopeState
 from resources.storage.reach import location_problem
 
@@ -34,7 +34,7 @@ def shown(as_json: bool, *, check: bool = False) -> int:
     try:
         health, endpoints = ask_core(environment.core_settings(), ask)
     except StateUnavailableError as error:
-        health, endpoints = state_away(str(error), 0), {}
+        health, endpoints = state_away(str(error), Upkeep(waiting_calls=0)), {}
     locations = _locations(environment) if check else {}
     value = health_values(health)
     if check:
