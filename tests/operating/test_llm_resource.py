@@ -244,9 +244,8 @@ def test_a_sensor_can_ask_too(tmp_path):
         with llm.client(context) as client:
             return dg.SkipReason(client.complete(request("Where is my parcel?")).text)
 
-    context = dg.build_sensor_context(resources={"llm": resource(tmp_path)})
-
-    assert look(context).skip_message == "delivery"
+    with dg.build_sensor_context(resources={"llm": resource(tmp_path)}) as context:
+        assert look(context).skip_message == "delivery"
 
 
 def test_a_failing_asset_closes_the_core_and_keeps_its_error(tmp_path):

@@ -47,6 +47,12 @@ def ranges(requests: Any) -> list[tuple[str, str]]:
     return [(one.tags[RANGE_START], one.tags[RANGE_END]) for one in requests]
 
 
+def requested_by(schedule: Any, tick: datetime, database: DatabaseResource) -> Any:
+    # Left open, the context's instance would go on as the current one of tests after it.
+    with dg.build_schedule_context(scheduled_execution_time=tick, resources={"database": database}) as context:
+        return schedule(context)
+
+
 def mark(database: Database, *days: date) -> None:
     with database.session() as session:
         ledger_days.mark(session, "writer", days)
@@ -75,14 +81,12 @@ def test_missed_ticks_are_made_up_once(database_resource: DatabaseResource, tmp_
 
 
 def test_the_hour_s_collection_asks_for_what_changed(database: Database, database_resource: DatabaseResource) -> None:
-    context = dg.build_schedule_context(
-        scheduled_execution_time=datetime(2026, 11, 25, 9, 35, tzinfo=UTC), resources={"database": database_resource}
-    )
-    skipped = hourly_metrics(context)
+    tick = datetime(2026, 11, 25, 9, 35, tzinfo=UTC)
+    skipped = requested_by(hourly_metrics, tick, database_resource)
     assert isinstance(skipped, dg.SkipReason)
 
     mark(database, date(2026, 11, 25), date(2026, 11, 24), date(2026, 8, 3), date(2025, 1, 1))
-    requests = hourly_metrics(context)
+    requests = requested_by(hourly_metrics, tick, database_resource)
 
     assert isinstance(requests, list)
     assert ranges(requests) == [("2026-08-03", "2026-08-03"), ("2026-11-24", "2026-11-25")]
@@ -94,8 +98,7 @@ def test_the_night_s_collection_asks_for_the_day_that_ended(
     database: Database, database_resource: DatabaseResource
 ) -> None:
     def requested(tick: datetime) -> list[tuple[str, str]]:
-        context = dg.build_schedule_context(scheduled_execution_time=tick, resources={"database": database_resource})
-        return ranges(daily_metrics(context))
+        return ranges(requested_by(daily_metrics, tick, database_resource))
 
     tick = datetime(2026, 11, 25, 0, 20, tzinfo=UTC)
     assert requested(tick) == [("2026-11-24", "2026-11-24")]
@@ -108,10 +111,8 @@ def test_an_attempt_before_midnight_finds_its_call_that_ended_after_it(
     database: Database, database_resource: DatabaseResource
 ) -> None:
     mark(database, date(2026, 11, 24), date(2026, 11, 25))
-    context = dg.build_schedule_context(
-        scheduled_execution_time=datetime(2026, 11, 25, 0, 20, tzinfo=UTC), resources={"database": database_resource}
-    )
-    assert ranges(daily_metrics(context)) == [("2026-11-24", "2026-11-25")]
+    requests = requested_by(daily_metrics, datetime(2026, 11, 25, 0, 20, tzinfo=UTC), database_resource)
+    assert ranges(requests) == [("2026-11-24", "2026-11-25")]
 
 
 def test_a_day_that_has_not_begun_is_not_asked_for(database: Database) -> None:
@@ -158,13 +159,12 @@ def _check_at_night(
                 now=now,
             )
     schedule = nightly_evaluation(BERLIN)
-    context = dg.build_schedule_context(
+    with dg.build_schedule_context(
         instance=instance,
         scheduled_execution_time=datetime(2026, 11, 25, 1, 30, tzinfo=UTC),
         resources={"database": database_resource, "catalog": catalog},
-    )
-
-    requests = schedule(context)
+    ) as context:
+        requests = schedule(context)
 
     assert [(one.partition_key, one.run_key) for one in requests] == [
         ("colours", "colours:check_production:2026-11-25")
