@@ -20,7 +20,10 @@ from resources.database.tables.base import Base, UtcDateTime
 CALLS_OF_ROWS = "row_id IS NOT NULL AND batch_id IS NULL AND experiment_id IS NULL"
 # What drift reads of a prompt, however long ago its last look was: without this it walks the calls of all tasks since
 # then, for each task that is too quiet for a look. Calls that Promptory makes for itself say nothing about production.
-CALLS_OF_PRODUCTION = "status = 'ok' AND purpose NOT IN ('optimize', 'evaluate', 'judge', 'check', 'load')"
+CALLS_OF_PRODUCTION = (
+    "prompt_version_id IS NOT NULL AND status = 'ok' "
+    "AND purpose NOT IN ('optimize', 'evaluate', 'judge', 'check', 'load')"
+)
 
 
 def _index_where(name: str, *columns: str, where: str) -> Index:

@@ -10,7 +10,10 @@ down_revision = "0010"
 branch_labels = None
 depends_on = None
 
-WHERE = "status = 'ok' AND purpose NOT IN ('optimize', 'evaluate', 'judge', 'check', 'load')"
+WHERE = (
+    "prompt_version_id IS NOT NULL AND status = 'ok' "
+    "AND purpose NOT IN ('optimize', 'evaluate', 'judge', 'check', 'load')"
+)
 
 
 def upgrade() -> None:
