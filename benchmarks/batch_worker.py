@@ -26,7 +26,7 @@ from resources.llm import CoreSettings, open_client
 
 TASK = "sorting"
 CONCURRENCY = 16
-MOST_ROWS = 19
+MOST_ROWS = 21
 """Rows under way: those being asked, and those whose answers are being written."""
 
 CHUNK_ROWS = 20

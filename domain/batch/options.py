@@ -47,7 +47,7 @@ class BatchOptions(BaseModel):
         "looks them up only, `off` passes it by. Not said: `on` for up to 1,000 rows, else `read`. Where a large file "
         "repeats its rows, `on` may save more than it drives out.",
     )
-    concurrency: int = Field(default=64, ge=1, le=4096, description="Rows being answered at once.")
+    concurrency: int = Field(default=64, ge=1, le=4096, description="Rows at the provider at once.")
     chunk_rows: int | None = Field(
         default=None,
         ge=1,

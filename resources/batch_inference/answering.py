@@ -76,17 +76,17 @@ class ChunkAnswerer(Protocol):
 class Slots:
     """How much is under way at once over all chunks and batches of a worker, first come, first served.
 
-    A row is under way until its answer is durable, which takes longer than its call: so that the provider is asked
-    `calls` times at once all the while, an eighth more rows may be under way. What a kill can make repeat is these.
+    A row is under way until its answer is durable, which takes longer than the provider does: so that it is asked
+    `calls` times at once all the while, a quarter more rows may be under way. What a kill can make repeat is these.
 
     Attributes:
-        calls: for as long as a row is being asked.
+        calls: for as long as a row is at the provider.
         rows: from before that until its answer is kept.
     """
 
     def __init__(self, concurrency: int) -> None:
         self.concurrency = concurrency
-        self.most_rows = concurrency + concurrency // 8 + 1
+        self.most_rows = concurrency + concurrency // 4 + 1
         self.calls = asyncio.Semaphore(concurrency)
         self.rows = asyncio.Semaphore(self.most_rows)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from domain.batch.outcome import RowOutcome, judge_answer
@@ -26,7 +27,7 @@ from resources.evaluation.prompt_runner import PromptRunner
 from resources.llm.call import BATCH_PURPOSE
 from resources.llm.client import LLMClient
 from resources.llm.events import CallFinished, Event
-from resources.llm.types import CallContext, Completion
+from resources.llm.types import CallContext, Completion, Request
 
 BUDGET_EXHAUSTED = "budget_exhausted"
 WAITED_OUT = (BUDGET_EXHAUSTED, "circuit_open", "rate_limited")
@@ -62,9 +63,8 @@ class DirectAnswerer:
         async def worker() -> None:
             while work.rows and not work.stop.requested:
                 async with own, slots.rows:
-                    async with slots.calls:
-                        row = work.take()
-                        outcome = None if row is None else await asking.outcome(row)
+                    row = work.take()
+                    outcome = None if row is None else await asking.outcome(row)
                     if row is not None and outcome is not None:
                         await work.keep(row, outcome)
 
@@ -95,7 +95,19 @@ class DirectAnswerer:
         )
         # The first asking is the request that serving sends. Only a further draw may differ from what a cache holds.
         sample = work.chunk.round or None
-        return PromptRunner(self._llm, work.prompt, context, sample, allow_fallback=options.allow_fallback)
+        llm = _InLane(self._llm, self._slots.calls)
+        return PromptRunner(llm, work.prompt, context, sample, allow_fallback=options.allow_fallback)
+
+
+@dataclass(frozen=True, slots=True)
+class _InLane:
+    """The core, asked so that no more rows are at the provider at once than the worker has slots for."""
+
+    llm: LLMClient
+    lane: asyncio.Semaphore
+
+    async def complete(self, request: Request, context: CallContext) -> Completion:
+        return await self.llm.complete(request, context, lane=self.lane)
 
 
 async def _all(workers: list[asyncio.Task[None]], stop: Stop) -> None:

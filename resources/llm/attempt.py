@@ -61,10 +61,12 @@ class AttemptLayer:
         asked_at = self._timing.monotonic()
         facts = await self._admission.admit(self._draft(request, call, quote))
         call.attempts += 1
-        sent_at = self._timing.monotonic()
+        sent_at, in_lane = self._timing.monotonic(), False
         outcome: Outcome | None = None
         try:
-            answer = await self._exchange(endpoint, request, call, sent_at)
+            async with call.lane:
+                sent_at, in_lane = self._timing.monotonic(), True
+                answer = await self._exchange(endpoint, request, call, sent_at)
             outcome = answered(facts, quote.price, answer, self._timing.monotonic() - sent_at)
         except UnansweredError:
             outcome = never_sent("deadline")
@@ -78,7 +80,8 @@ class AttemptLayer:
             outcome = failed(facts, error, self._timing.monotonic() - sent_at, self._pause_s)
             raise
         except asyncio.CancelledError:
-            outcome = broken_off(facts, "cancelled", self._timing.monotonic() - sent_at)
+            seconds = self._timing.monotonic() - sent_at
+            outcome = broken_off(facts, "cancelled", seconds) if in_lane else never_sent("cancelled")
             raise
         finally:
             if outcome is None:

@@ -6,12 +6,18 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from resources.llm.types import CallContext, Completion, Request
 
 BATCH_PURPOSE = "batch"
+
+Lane = AbstractAsyncContextManager[object]
+"""Of a caller that wants only so many of its calls at the provider at once, e.g. a semaphore."""
+
+OPEN_LANE: Lane = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class Call:
         deadline: monotonic seconds.
         attempts: attempts admitted so far.
         cost_nano_usd: charged so far, ambiguous attempts included.
+        lane: entered by each attempt once it is admitted, for as long as it is at the provider.
     """
 
     context: CallContext
@@ -51,6 +58,7 @@ class Call:
     deadline: float
     attempts: int = 0
     cost_nano_usd: int = 0
+    lane: Lane = OPEN_LANE
 
 
 class Layer(Protocol):

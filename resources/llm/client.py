@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from domain.errors import InputError, PromptoryError, ProviderError, StateUnavailableError, UnansweredError
 from domain.pricing import Usage, usd_to_nano
 from resources.llm.budget_summary import BudgetLine, looked_at, summarise
-from resources.llm.call import BATCH_PURPOSE, Call, Layer
+from resources.llm.call import BATCH_PURPOSE, OPEN_LANE, Call, Lane, Layer
 from resources.llm.call_checks import check_context, check_request
 from resources.llm.events import CallFinished, Subscriber
 from resources.llm.health import Health, Upkeep, judge, state_away
@@ -49,8 +49,14 @@ class LLMClient:
         # Seeded by the system once: asking it for every id is a system call each.
         self._ids = random.Random(uuid.uuid4().int)  # noqa: S311 - ids need not be secret, only different
 
-    async def complete(self, request: Request, context: CallContext = _NO_CONTEXT) -> Completion:
+    async def complete(
+        self, request: Request, context: CallContext = _NO_CONTEXT, *, lane: Lane = OPEN_LANE
+    ) -> Completion:
         """Answer `request` within the guards; the call is recorded in the ledger however it ends.
+
+        Args:
+            lane: entered for as long as an attempt is at the provider. With a semaphore that many calls share, no more
+                of them are there at once than it lets in, while others are admitted, settled and written down.
 
         Raises:
             InputError: request or context are malformed.
@@ -66,6 +72,7 @@ class LLMClient:
             check_context(context)
             self._sound_context = context  # one context often serves many calls
         call = self._begin(request, context)
+        call.lane = lane
         try:
             completion = await self._layers.complete(request, call)
         except BaseException as error:

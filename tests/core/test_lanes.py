@@ -1,0 +1,33 @@
+"""Callers that want only so many of their calls at the provider at once, and more on the way there and back."""
+
+from __future__ import annotations
+
+import asyncio
+
+from core.asking import ask, charged_to
+from core.conftest import OpenBench
+from core.scripted import Reply, ScriptedProvider
+
+
+async def test_no_more_are_at_the_provider_than_the_lane_lets_in(bench: OpenBench, provider: ScriptedProvider) -> None:
+    b, lane = await bench(state="memory", budgets={"day": 1}), asyncio.Semaphore(2)
+    provider.replies.extend(Reply(takes_s=1.0) for _ in range(6))
+    calls = [b.llm.complete(ask(f"{number}"), charged_to("day"), lane=lane) for number in range(6)]
+    answers = await asyncio.gather(*calls)
+    assert {one.status for one in answers} == {"ok"}
+    assert provider.peak_in_flight == 2
+
+
+async def test_who_is_cancelled_in_the_lane_has_sent_nothing(bench: OpenBench, provider: ScriptedProvider) -> None:
+    b, lane = await bench(state="memory", budgets={"day": 1}), asyncio.Semaphore(1)
+    async with lane:
+        call = asyncio.create_task(b.llm.complete(ask("never"), charged_to("day"), lane=lane))
+        while not any(one.reserved_nano_usd for one in await b.llm.budgets()):
+            await asyncio.sleep(0)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+    await b.llm.flush()
+    (attempt,) = await b.attempts()
+    assert (attempt.outcome, attempt.charge, attempt.cost_nano_usd) == ("cancelled", "free", 0)
+    assert (await b.scope("day:2026-11-22")).reserved_nano_usd == 0
+    assert provider.sent == []
