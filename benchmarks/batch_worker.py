@@ -26,8 +26,8 @@ from resources.llm import CoreSettings, open_client
 
 TASK = "sorting"
 CONCURRENCY = 16
-MOST_ROWS = 21
-"""Rows under way: those being asked, and those whose answers are being written."""
+MOST_ROWS = 25
+"""Rows under way: those at the provider, and those being admitted or written down."""
 
 CHUNK_ROWS = 20
 

@@ -35,8 +35,8 @@ from resources.database.repositories import provider_jobs
 from resources.database.repositories.batches import BatchRecord
 from sensors.batch_files import UNFINISHED
 
-# Rows at the provider, and up to a quarter more being asked for or written down; see docs/batches.md.
-MOST_ROWS = {BATCH: CONCURRENCY[BATCH] + CONCURRENCY[BATCH] // 4 + 1, BACKFILL: CONCURRENCY[BACKFILL]}
+# Rows at the provider, and half as many more being admitted or written down; see docs/batches.md.
+MOST_ROWS = {BATCH: CONCURRENCY[BATCH] + CONCURRENCY[BATCH] // 2 + 1, BACKFILL: CONCURRENCY[BACKFILL]}
 
 
 @dataclass

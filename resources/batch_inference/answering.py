@@ -77,7 +77,7 @@ class Slots:
     """How much is under way at once over all chunks and batches of a worker, first come, first served.
 
     A row is under way until its answer is durable, which takes longer than the provider does: so that it is asked
-    `calls` times at once all the while, a quarter more rows may be under way. What a kill can make repeat is these.
+    `calls` times at once all the while, half as many more rows may be under way. What a kill can make repeat is these.
 
     Attributes:
         calls: for as long as a row is at the provider.
@@ -86,7 +86,7 @@ class Slots:
 
     def __init__(self, concurrency: int) -> None:
         self.concurrency = concurrency
-        self.most_rows = concurrency + concurrency // 4 + 1
+        self.most_rows = concurrency + concurrency // 2 + 1
         self.calls = asyncio.Semaphore(concurrency)
         self.rows = asyncio.Semaphore(self.most_rows)
 

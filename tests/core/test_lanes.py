@@ -22,8 +22,9 @@ async def test_who_is_cancelled_in_the_lane_has_sent_nothing(bench: OpenBench, p
     b, lane = await bench(state="memory", budgets={"day": 1}), asyncio.Semaphore(1)
     async with lane:
         call = asyncio.create_task(b.llm.complete(ask("never"), charged_to("day"), lane=lane))
-        while not any(one.reserved_nano_usd for one in await b.llm.budgets()):
+        for _ in range(100):
             await asyncio.sleep(0)
+        assert any(one.reserved_nano_usd for one in await b.llm.budgets())
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
     await b.llm.flush()
