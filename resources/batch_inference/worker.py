@@ -30,6 +30,7 @@ from resources.batch_inference.provider_batches.desk import JobDesk
 from resources.batch_inference.repeats import let_the_lost_be_booked
 from resources.batch_inference.runner import OPEN_CHUNKS, BatchRunner
 from resources.batch_inference.stopping import Stop, StopReason
+from resources.batch_inference.turns import short_turns
 from resources.database.repositories import aliases, batch_chunks, batches, prompt_versions, provider_jobs
 from resources.database.repositories import tasks as stored_tasks
 from resources.database.repositories.batches import BatchRecord
@@ -252,7 +253,7 @@ async def open_worker(
     """A worker on the running event loop; its leases are prolonged, and progress is told, inside the block.
 
     Args:
-        concurrency: rows answered at once, over all its batches.
+        concurrency: rows at the provider at once, over all its batches.
         run_id: the Dagster run that the calls belong to.
         answerer: how chunks are answered; None asks the core row by row.
         listener: told of every running batch once a second.
@@ -268,7 +269,8 @@ async def open_worker(
     if listener is not None:
         beside.append(asyncio.create_task(worker.report(listener)))
     try:
-        yield worker
+        with short_turns():
+            yield worker
     finally:
         for task in beside:
             task.cancel()

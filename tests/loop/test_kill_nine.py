@@ -184,21 +184,6 @@ def untouched(make_workplace: MakeWorkplace) -> Iterator[Untouched]:
         yield Untouched(place, end_of(place), len(own.bodies), seconds)
 
 
-@pytest.mark.slow
-def test_three_kills_change_nothing(untouched: Untouched, server: OpenAIServer) -> None:
-    dice = random.Random(9)
-    killer = Killer(untouched.place.beside("killed", over_http(server)), server)
-    for part in range(3):
-        first, last = (untouched.requests * edge // 3 for edge in (part, part + 1))
-        assert killer.kill_at_request(dice.randint(first + 1, last), dice.uniform(0, 2 * LATENCY_S))
-    killer.finish()
-
-    told = check_money(killer.place, server, killer.killed)
-    sys.stderr.write(f"{told}\n")
-    assert end_of(killer.place) == untouched.ended
-    assert killer.killed == 3
-
-
 def test_a_killed_search_goes_on_from_its_journal(make_workplace: MakeWorkplace, server: OpenAIServer) -> None:
     """Without the response cache, which could hide that an answer was not stored."""
     without_cache: dict[str, Any] = {"cache": {"enabled": False}}
