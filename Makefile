@@ -36,8 +36,7 @@ test: setup ## Run the test suite (starts its own PostgreSQL)
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not live and not slow and not chaos"
 
 test-slow: setup ## Run the long harnesses, at a small part of their full scale
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow --timeout 900 --durations 10 \
-		tests/live tests/operating tests/loop tests
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m slow --timeout 900 --durations 10
 
 test-chaos: setup ## Run the execution core under kills and outages, many processes at once
 	@$(BIN)/python -m pytest -m chaos --durations 20 tests/chaos
