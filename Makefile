@@ -33,7 +33,7 @@ dev: setup ## Start Dagster (UI on http://127.0.0.1:3000, sensors and schedules 
 	@$(BIN)/dg dev --host 127.0.0.1 --port 3000
 
 test: setup ## Run the test suite (starts its own PostgreSQL)
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not live and not slow and not chaos"
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not live and not slow and not chaos"
 
 test-slow: setup ## Run the long harnesses, at a small part of their full scale
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m slow --timeout 900 --durations 10

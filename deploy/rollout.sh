@@ -25,6 +25,9 @@ under_way() {
 }
 # Whatever ends this before the services are new leaves the former daemon at work, not none.
 trap 'daemon 1' EXIT
+# Untrapped, an interrupt that a command survives is forgotten.
+trap 'exit 130' INT
+trap 'exit 143' TERM
 daemon 0
 deadline=$((SECONDS + ${DRAIN_SECONDS:-600}))
 while [ -n "$(under_way)" ]; do
