@@ -42,7 +42,7 @@ Cache = Annotated[
         help="The response cache: `read` stores nothing there. Not said: `on` up to 1,000 rows, else `read`.",
     ),
 ]
-Concurrency = Annotated[int | None, typer.Option(min=1, max=4096, help="Rows answered at once.")]
+Concurrency = Annotated[int | None, typer.Option(min=1, max=4096, help="Rows at the provider at once.")]
 ChunkRows = Annotated[int | None, typer.Option(min=1, max=50_000, help="Rows per part of the results.")]
 RetryRounds = Annotated[
     int | None, typer.Option(min=0, max=10, help="Times rows without a usable answer are asked again.")
