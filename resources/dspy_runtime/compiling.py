@@ -46,7 +46,7 @@ def _compile_stage(
     program = program_from_prompt(start)
     plan = program.plan
     plan.row_ids = _row_ids(plan.fields.rows, (*material.train, *material.dev))
-    metric = RowMetric(row_scores(material.evaluator, start, calls), plan, board)
+    metric = RowMetric(row_scores(material.evaluator, start, calls), plan, board, calls.halt)
     calls.limit(stage.threads)
     task = task_lm(calls, start)
     setting = Setting(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -23,8 +23,10 @@ class OptimizationHalted(BaseException):
 
 
 @contextmanager
-def halting() -> Iterator[None]:
+def halting(halt: Callable[[BaseException], None] | None = None) -> Iterator[None]:
     """Turn any error inside the block into a halt, so that none is ever scored as a wrong answer.
+
+    `halt` is told of it at once: until the exception is through an optimizer's threads, the others would pay on.
 
     Raises:
         OptimizationHalted: with the error as its cause.
@@ -32,4 +34,6 @@ def halting() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if halt is not None:
+            halt(error)
         raise OptimizationHalted("failed", error) from error

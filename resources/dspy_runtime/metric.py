@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from domain.dataset import Row
@@ -23,10 +23,13 @@ class RowMetric:
     Expected values stay on this side: dev examples carry none into DSPy, train examples one as a perfect answer.
     """
 
-    def __init__(self, scores: RowScores, plan: ProgramPlan, board: ScoreBoard) -> None:
+    def __init__(
+        self, scores: RowScores, plan: ProgramPlan, board: ScoreBoard, halt: Callable[[BaseException], None]
+    ) -> None:
         self._scores = scores
         self._plan = plan
         self._board = board
+        self._halt = halt
         self._rows: dict[int, Row] = {}
         self._dev_numbers: dict[int, int] = {}
         self._examples: list[dspy.Example] = []
@@ -52,7 +55,7 @@ class RowMetric:
         Only answers of full score may, whose every step meets its contract: a demonstration that is half right
         teaches the other half, too.
         """
-        with halting():
+        with halting(self._halt):
             score = self._scores.score(self._given(example, prediction)).value
             if trace is not None:
                 return score >= FULL_SCORE and prediction.broken is None
@@ -67,7 +70,7 @@ class RowMetric:
         Raises:
             OptimizationHalted: the row is a dev row, whose expected answer no model may be told.
         """
-        with halting():
+        with halting(self._halt):
             if id(example) in self._dev_numbers:
                 raise AssertionError("feedback gives the expected answer away, and a dev row's must stay unknown")
             given = self._given(example, prediction)

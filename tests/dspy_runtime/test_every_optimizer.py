@@ -218,10 +218,12 @@ def test_an_allowance_that_the_first_scoring_uses_up_is_refused() -> None:
 def test_a_dev_rows_expected_answer_is_never_put_into_words() -> None:
     prompt = ticket_prompt()
     plan = ProgramPlan(prompt)
-    rows_metric = RowMetric(EvaluatorScores(metric()), plan, ScoreBoard(["dev-0"], lambda: None))
+    ended: list[BaseException] = []
+    rows_metric = RowMetric(EvaluatorScores(metric()), plan, ScoreBoard(["dev-0"], lambda: None), ended.append)
     train, dev = (make_rows(split, 1) for split in (Split.TRAIN, Split.DEV))
     [seen], [hidden] = rows_metric.train_examples(train), rows_metric.dev_examples(dev)
     given = StepPrediction(plan.fields.label, "postage", prompt, None)
     assert "Expected: " in rows_metric.explained(seen, given).feedback
     with pytest.raises(OptimizationHalted):
         rows_metric.explained(hidden, given)
+    assert "a dev row's must stay unknown" in str(ended[0]), "the run is told at once"
