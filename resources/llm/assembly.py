@@ -111,6 +111,7 @@ def wrap_layers(core: Core) -> Layer:
         Quotes(price_book(settings), core.caps, require_budget=settings.require_budget),
         admission,
         core.settler,
+        core.breakers,
         timing,
         owner=core.owner,
         rate_limit_pause_s=settings.rate_limit_pause_s,

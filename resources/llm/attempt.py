@@ -7,6 +7,7 @@ from datetime import UTC, tzinfo
 
 from domain.errors import ConfigurationError, FaultClass, InputError, ProviderError, UnansweredError
 from resources.llm.admission import Admission, Draft
+from resources.llm.breaker_log import BreakerLog
 from resources.llm.call import Call, Timing
 from resources.llm.endpoints import Endpoint, Endpoints
 from resources.llm.outcomes import Outcome, answered, broken_off, failed, never_sent
@@ -29,6 +30,7 @@ class AttemptLayer:
         quotes: Quotes,
         admission: Admission,
         settler: Settler,
+        breakers: BreakerLog,
         timing: Timing,
         *,
         owner: str,
@@ -39,6 +41,7 @@ class AttemptLayer:
         self._quotes = quotes
         self._admission = admission
         self._settler = settler
+        self._breakers = breakers
         self._timing = timing
         self._owner = owner
         self._pause_s = rate_limit_pause_s
@@ -61,15 +64,17 @@ class AttemptLayer:
         asked_at = self._timing.monotonic()
         facts = await self._admission.admit(self._draft(request, call, quote))
         call.attempts += 1
+        openings = self._breakers.openings(request.model)
         sent_at, in_lane = self._timing.monotonic(), False
         outcome: Outcome | None = None
         try:
             async with call.lane:
                 sent_at, in_lane = self._timing.monotonic(), True
+                self._require_unopened(request.model, openings)
                 answer = await self._exchange(endpoint, request, call, sent_at)
             outcome = answered(facts, quote.price, answer, self._timing.monotonic() - sent_at)
-        except UnansweredError:
-            outcome = never_sent("deadline")
+        except UnansweredError as error:
+            outcome = never_sent(error.reason)
             raise
         except (ConfigurationError, InputError):
             # A provider raises these before a byte leaves, or not at all.
@@ -89,6 +94,11 @@ class AttemptLayer:
             call.cost_nano_usd += outcome.ending.cost_nano_usd
             await self._settler.settle(facts, outcome, call.context, sent_at - asked_at)
         return _completion(request, call, answer, outcome, self._timing.monotonic() - call.started)
+
+    def _require_unopened(self, model: str, openings: int) -> None:
+        """Who was admitted and then waited for others in its lane is not let off what these have shown meanwhile."""
+        if self._breakers.openings(model) != openings:
+            raise UnansweredError("The circuit breaker opened before the call could be sent.", reason="circuit_open")
 
     async def _exchange(self, endpoint: Endpoint, request: Request, call: Call, now: float) -> ProviderAnswer:
         seconds = min(endpoint.timeout_s, call.deadline - now)

@@ -6,7 +6,9 @@ import asyncio
 
 from core.asking import ask, charged_to
 from core.conftest import OpenBench
-from core.scripted import Reply, ScriptedProvider
+from core.scripted import Reply, ScriptedProvider, VirtualTime
+
+from domain.errors import FaultClass
 
 
 async def test_no_more_are_at_the_provider_than_the_lane_lets_in(bench: OpenBench, provider: ScriptedProvider) -> None:
@@ -32,3 +34,28 @@ async def test_who_is_cancelled_in_the_lane_has_sent_nothing(bench: OpenBench, p
     assert (attempt.outcome, attempt.charge, attempt.cost_nano_usd) == ("cancelled", "free", 0)
     assert (await b.scope("day:2026-11-22")).reserved_nano_usd == 0
     assert provider.sent == []
+
+
+async def test_who_waits_in_the_lane_while_the_breaker_opens_sends_nothing(
+    bench: OpenBench, provider: ScriptedProvider
+) -> None:
+    b = await bench(state="memory", retry={"max_attempts": 1}, breaker={"consecutive_faults": 2})
+    lane = asyncio.Semaphore(1)
+    provider.otherwise = lambda _request: Reply(fault=FaultClass.TIMEOUT, takes_s=1.0)
+    calls = [b.llm.complete(ask(f"{number}"), charged_to("day"), lane=lane) for number in range(8)]
+    reasons = [one.reason for one in await asyncio.gather(*calls)]
+    # The one behind the last fault enters before that is booked.
+    assert len(provider.sent) <= 3
+    assert reasons.count("circuit_open") >= 5
+    assert [one.charge for one in await b.attempts()].count("ambiguous") == len(provider.sent)
+
+
+async def test_a_breaker_that_was_open_before_keeps_nobody_from_the_lane(
+    bench: OpenBench, provider: ScriptedProvider, time: VirtualTime
+) -> None:
+    b = await bench(state="memory", retry={"max_attempts": 1}, breaker={"consecutive_faults": 1})
+    provider.replies.append(Reply(fault=FaultClass.SERVER))
+    await b.llm.complete(ask("first"), charged_to("day"))
+    time.now += 60.0
+    probe = await b.llm.complete(ask("probe"), charged_to("day"), lane=asyncio.Semaphore(1))
+    assert probe.status == "ok"
