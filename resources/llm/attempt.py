@@ -65,11 +65,13 @@ class AttemptLayer:
         facts = await self._admission.admit(self._draft(request, call, quote))
         call.attempts += 1
         openings = self._breakers.openings(request.model)
-        sent_at, in_lane = self._timing.monotonic(), False
+        admitted_at = sent_at = self._timing.monotonic()
+        in_lane = False
         outcome: Outcome | None = None
         try:
             async with call.lane:
                 sent_at, in_lane = self._timing.monotonic(), True
+                call.lane_wait_s += sent_at - admitted_at
                 self._require_unopened(request.model, openings)
                 answer = await self._exchange(endpoint, request, call, sent_at)
             outcome = answered(facts, quote.price, answer, self._timing.monotonic() - sent_at)
@@ -92,8 +94,8 @@ class AttemptLayer:
             if outcome is None:
                 outcome = broken_off(facts, "crashed", self._timing.monotonic() - sent_at)
             call.cost_nano_usd += outcome.ending.cost_nano_usd
-            await self._settler.settle(facts, outcome, call.context, sent_at - asked_at)
-        return _completion(request, call, answer, outcome, self._timing.monotonic() - call.started)
+            await self._settler.settle(facts, outcome, call.context, admitted_at - asked_at)
+        return _completion(request, call, answer, outcome, call.latency_s(self._timing.monotonic()))
 
     def _require_unopened(self, model: str, openings: int) -> None:
         """Who was admitted and then waited for others in its lane is not let off what these have shown meanwhile."""

@@ -183,7 +183,7 @@ def _hit(answer: CachedAnswer, call: Call, now: float) -> Completion:
         model=answer.model,
         usage=answer.usage,
         cost_nano_usd=0,
-        latency_s=now - call.started,
+        latency_s=call.latency_s(now),
         attempts=0,
         cached=True,
         origin_call_id=answer.call_id,

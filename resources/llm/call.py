@@ -48,6 +48,7 @@ class Call:
         attempts: attempts admitted so far.
         cost_nano_usd: charged so far, ambiguous attempts included.
         lane: entered by each attempt once it is admitted, for as long as it is at the provider.
+        lane_wait_s: how long attempts waited to enter it.
     """
 
     context: CallContext
@@ -59,6 +60,11 @@ class Call:
     attempts: int = 0
     cost_nano_usd: int = 0
     lane: Lane = OPEN_LANE
+    lane_wait_s: float = 0.0
+
+    def latency_s(self, now: float) -> float:
+        """Seconds from its start to `now`; what its caller's own other calls kept it waiting is left out."""
+        return now - self.started - self.lane_wait_s
 
 
 class Layer(Protocol):

@@ -280,7 +280,7 @@ class LLMClient:
                 attempts=call.attempts,
                 usage=completion.usage if completion else _NO_USAGE,
                 cost_nano_usd=call.cost_nano_usd,
-                latency_s=self._monotonic() - call.started,
+                latency_s=call.latency_s(self._monotonic()),
                 started_at=call.started_at,
                 finished_at=self._clock(),
             )

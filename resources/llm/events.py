@@ -51,7 +51,7 @@ class AttemptFinished:
     """An admitted attempt was settled. Times are epoch seconds.
 
     Attributes:
-        outcome: `ok`, a fault class, `deadline`, `cancelled`, `crashed`, or `lost` as above.
+        outcome: `ok`, a fault class, `deadline`, `circuit_open`, `cancelled`, `crashed`, or `lost` as above.
         charge: how certain `cost_nano_usd` is.
         waited_s: seconds its admission took.
         latency_s: seconds the provider took.

@@ -89,7 +89,7 @@ class LastResortLayer:
             model=request.model,
             usage=Usage(),
             cost_nano_usd=call.cost_nano_usd,
-            latency_s=self._timing.monotonic() - call.started,
+            latency_s=call.latency_s(self._timing.monotonic()),
             attempts=call.attempts,
             reason=reason,
             origin_cost_nano_usd=call.cost_nano_usd,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from core.asking import ask, charged_to
 from core.conftest import OpenBench
 from core.scripted import Reply, ScriptedProvider, VirtualTime
 
 from domain.errors import FaultClass
+from resources.llm.events import AttemptFinished
 
 
 async def test_no_more_are_at_the_provider_than_the_lane_lets_in(bench: OpenBench, provider: ScriptedProvider) -> None:
@@ -59,3 +61,13 @@ async def test_a_breaker_that_was_open_before_keeps_nobody_from_the_lane(
     time.now += 60.0
     probe = await b.llm.complete(ask("probe"), charged_to("day"), lane=asyncio.Semaphore(1))
     assert probe.status == "ok"
+
+
+async def test_the_wait_in_the_lane_is_no_latency_of_the_call(bench: OpenBench, provider: ScriptedProvider) -> None:
+    b, lane = await bench(state="memory"), asyncio.Semaphore(1)
+    provider.replies.extend(Reply(takes_s=1.0) for _ in range(3))
+    calls = [b.llm.complete(ask(f"{number}"), charged_to("day"), lane=lane) for number in range(3)]
+    answers = await asyncio.gather(*calls)
+    assert [one.latency_s for one in answers] == pytest.approx([1.0, 1.0, 1.0])
+    assert [one.latency_s for one in await b.calls()] == pytest.approx([1.0, 1.0, 1.0])
+    assert [one.waited_s for one in b.of(AttemptFinished)] == pytest.approx([0.0, 0.0, 0.0])
