@@ -94,9 +94,11 @@ def _snapshot(
 
 
 def _sealed_test(snapshot: Snapshot, database: Database, store: DatasetStore) -> Finding:
+    import pyarrow as pa
+
     try:
         return sealed_test_finding(*moves_since_other(snapshot, database, store))
-    except NotFoundError as error:
+    except (NotFoundError, OSError, pa.ArrowException) as error:  # the earlier file's fault, not this version's
         return Finding(False, f"Cannot be told: {error}")
 
 

@@ -23,6 +23,7 @@ from resources.database.session import Database
 from resources.database_resource import DatabaseResource
 from resources.evaluation.decide import Contest, Decider
 from resources.evaluation.evaluate import EvaluationEngine
+from resources.evaluation.production_check import EVALUATION_SAMPLES
 from resources.llm.loop_thread import run_interruptibly
 from resources.llm_resource import LLMResource
 from resources.storage.handles import (
@@ -49,6 +50,7 @@ class EvaluationConfig(dg.Config):
     sample: int = Field(
         default=0,
         ge=0,
+        lt=EVALUATION_SAMPLES,
         description="0 takes the answers that are kept; another number asks all contenders afresh, once per number.",
     )
 

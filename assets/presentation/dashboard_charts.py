@@ -88,8 +88,12 @@ def budget_figure(found: Dashboard) -> Figure:
     figure, axes = _canvas(0.9 + 0.32 * max(1, len(found.budgets)))
     names = [short(one.window) for one in reversed(found.budgets)]
     shares = [one.burned_nano_usd / max(one.cap_nano_usd, 1) for one in reversed(found.budgets)]
-    axes.barh(names, [1.0] * len(names), color="#eef1f6", height=0.62)
-    axes.barh(names, shares, color=[WARNING if share > NEARLY_USED else INK for share in shares], height=0.62)
+    # By place: of names that are cut to the same text, matplotlib would make one bar.
+    axes.barh(range(len(names)), [1.0] * len(names), color="#eef1f6", height=0.62)
+    axes.set_yticks(range(len(names)), names)
+    axes.barh(
+        range(len(names)), shares, color=[WARNING if share > NEARLY_USED else INK for share in shares], height=0.62
+    )
     for position, (share, one) in enumerate(zip(shares, reversed(found.budgets), strict=True)):
         told = f"${one.burned_nano_usd / 1e9:,.2f} of ${one.cap_nano_usd / 1e9:,.2f} ({100 * share:.0f} %)"
         axes.annotate(plain(told), (1.02, position), va="center", fontsize=9, annotation_clip=False)

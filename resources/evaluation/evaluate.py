@@ -166,12 +166,20 @@ class EvaluationEngine:
         return Evaluation(record, tuple(examples), Effort.total([answered.effort, judged, calibrated]))
 
     def rows_demonstrated(self, prompt: PromptVersion, split: Split) -> int:
-        """How many of the prompt's demonstrations show the text of a row of `split`.
+        """How many rows of `split` the prompt's demonstrations show, by their text.
+
+        A later step may read one field of a row, such as its language: what rows of the other splits have too, the
+        prompt knows from these.
 
         Raises:
             NotFoundError: the dataset's rows are gone.
         """
-        return sum(one.row_id is not None for one in rows_shown(prompt, self._rows_of(split)))
+        shown = rows_shown(prompt, self._rows_of(split))
+        if not any(own.row_id for own in shown):
+            return 0
+        others = [row for other in Split if other is not split for row in self._rows_of(other)]
+        both = zip(shown, rows_shown(prompt, others), strict=True)
+        return len({own.row_id for own, other in both if own.row_id and not other.row_id})
 
     def _open(self, contract: OutputContract) -> dict[str, AskingSpec | OpenedEvaluator]:
         """Every evaluator by its name, the metric first; those that ask a model need no opening."""

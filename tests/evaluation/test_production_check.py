@@ -13,6 +13,7 @@ from servers.openai_server import Fault
 from domain.dataset import Row
 from domain.errors import PromptoryError
 from domain.statistics.alpha_spending import alpha_for_look
+from domain.task import Task
 from resources.database.repositories import evaluations
 from resources.database.repositories.production_checks import ProductionCheck
 from resources.evaluation.production_check import SHARE_OF_SCORES, check_production
@@ -22,16 +23,16 @@ TASK = task_of([{"kind": "choice_label"}], drift={"alpha": 0.1})
 ROWS = rows_of(120)
 
 
-def check(desk: Desk, rows: Sequence[Row] = ROWS) -> ProductionCheck:
+def check(desk: Desk, rows: Sequence[Row] = ROWS, task: Task = TASK) -> ProductionCheck:
     async def run() -> ProductionCheck:
         async with open_client(desk.core()) as llm:
-            dataset = desk.dataset(rows)
+            dataset = desk.dataset(rows, task.name)
 
             def engine(sample: int) -> Any:
-                return desk.engine(TASK, dataset, llm, sample=sample, purpose="check", recorded=False)
+                return desk.engine(task, dataset, llm, sample=sample, purpose="check", recorded=False)
 
-            production = desk.register(TASK, TASK.prompt.version())
-            made, _ = await check_production(TASK, dataset, production, desk.database, engine, lambda: NOW)
+            production = desk.register(task, task.prompt.version())
+            made, _ = await check_production(task, dataset, production, desk.database, engine, lambda: NOW)
             return made
 
     return asyncio.run(run())
@@ -93,3 +94,26 @@ def test_a_reference_of_which_few_rows_are_left_is_replaced_and_that_spends_no_l
     assert renewed.rows > 2 * first.rows
     again, before = check(desk, grown), check(desk, small)
     assert [(one.look, one.rows) for one in (again, before)] == [(2, renewed.rows), (3, first.rows)]
+
+
+def test_answers_that_an_evaluation_drew_are_no_reference(desk: Desk) -> None:
+    desk.server.behaviour = lambda _body: LABELS[0]
+    drawn = [desk.evaluate(TASK, ROWS, sample=sample) for sample in (1, 2)]
+    asked = len(desk.server.requests)
+    first = check(desk)
+    assert len(desk.server.requests) == asked + first.rows  # a prompt is chosen by what was drawn for an evaluation
+
+    desk.server.behaviour = lambda _body: LABELS[1]
+    assert check(desk).worse
+    assert first.rows == len(drawn[0].examples)
+
+
+def test_a_task_of_the_same_prompt_asks_for_itself(desk: Desk) -> None:
+    desk.server.behaviour = lambda _body: LABELS[0]
+    other = TASK.model_copy(update={"name": "boxes"})
+    rows = check(desk).rows
+    check(desk)
+    assert check(desk, task=other).look == 0
+    assert len(desk.server.requests) == 3 * rows
+    desk.server.behaviour = lambda _body: LABELS[1]
+    assert check(desk, task=other).worse  # not what the first task's second check was answered

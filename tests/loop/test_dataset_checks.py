@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -64,3 +65,16 @@ def test_an_unread_column_that_hides_repeated_rows_blocks(place: Workplace, inge
 
     assert (check.passed, check.blocking) == (False, True)
     assert "Take ticket out of dataset.inputs" in (check.description or "")
+
+
+def test_an_earlier_version_that_cannot_be_read_costs_the_new_one_nothing(place: Workplace, ingest: Ingest) -> None:
+    ingest()
+    with place.database() as database, database.session(read_only=True) as session:
+        [first] = dataset_versions.list_dataset_versions(session, TASK)
+    (Path(place.environment.storage_root) / first.storage_path).write_bytes(b"PAR1 damaged")
+
+    checks = ingest(split=SPLIT | {"seed": 4})
+
+    assert checks["split_leakage"].passed
+    assert not checks["sealed_test"].passed
+    assert "Cannot be told" in (checks["sealed_test"].description or "")

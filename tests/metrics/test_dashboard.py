@@ -11,8 +11,10 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from matplotlib.patches import Rectangle
 
 from assets.presentation.charts import ScoreBar, count_chart, score_chart
+from assets.presentation.dashboard_charts import budget_figure
 from assets.presentation.dashboard_page import dashboard_page, usd
 from domain.errors import DatabaseUnavailableError, NotFoundError
 from resources.metrics.dashboard import NO_TASK, OTHERS, SERIES, read_dashboard
@@ -185,3 +187,13 @@ def test_dollars_have_the_places_that_say_something(nano: int, told: str) -> Non
 def test_any_label_can_be_drawn(label: str) -> None:
     assert count_chart("Rows by label", {label: 3, label + "!": 2}).startswith("![Rows by label](data:image/png")
     assert score_chart("Score", [ScoreBar(label, 0.5, 0.4, 0.6)]).startswith("![Score]")
+
+
+def test_caps_whose_names_are_cut_alike_have_a_bar_each(marts: duckdb.DuckDBPyConnection) -> None:
+    for number, burned in enumerate([900, 100]):
+        window = f"task:{'long_' * 12}{number}"
+        marts.execute("insert into budget_burn values (?, ?, ?, ?, 1000, null, true)", [window, window, TODAY, burned])
+    [axes] = budget_figure(read_dashboard(marts, 7, TODAY)).axes
+    bars = [(bar.get_y(), bar.get_width()) for bar in axes.patches if isinstance(bar, Rectangle)]
+    assert len({place for place, _ in bars}) == 2
+    assert sorted(width for _, width in bars) == [0.1, 0.9, 1.0, 1.0]
