@@ -74,10 +74,11 @@ async def restore_spend(store: StateStore, ledger: LedgerDatabase, configured_ca
     def apply(totals: ScopeTotals, holds: Sequence[Intent] = ()) -> None:
         asyncio.run_coroutine_threadsafe(rebuild_if_fresh(totals, holds), loop).result()
 
-    await asyncio.to_thread(ledger.rebuilding, apply)
+    # Before the spend: a store that has that passes for restored, also where the process that restored it died.
     for scope, cap in (await asyncio.to_thread(ledger.caps)).items():
         if scope not in configured_caps or cap < configured_caps[scope]:
             await store.set_cap(scope, cap)
+    await asyncio.to_thread(ledger.rebuilding, apply)
     if rebuilt:
         _log.warning(
             "the state store was empty: the spend of %d budget windows was rebuilt from the ledger", len(rebuilt[0])

@@ -104,6 +104,26 @@ async def test_while_the_ledger_cannot_say_what_was_spent_nothing_is_admitted(
     assert len(provider.sent) == 2
 
 
+async def test_a_restoration_cut_off_before_the_caps_set_by_hand_is_done_anew(
+    bench: OpenBench, provider: ScriptedProvider, forgetful_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = await bench(state=forgetful_server.url())
+    await b.llm.complete(ask(), charged_to("run:7"))
+    await b.llm.set_cap("run:7", Decimal(0))
+    await b.llm.flush()
+    forgetful_server.command("FLUSHALL")
+
+    def away(*_: object) -> None:
+        raise DatabaseUnavailableError("The ledger is away.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LedgerDatabase, "caps", away)
+        await b.llm._core.heartbeat.beat()
+    await b.llm._core.heartbeat.beat()
+    assert (await b.llm.complete(ask(), charged_to("run:7"))).reason == "budget_exhausted"
+    assert len(provider.sent) == 1
+
+
 async def test_a_server_away_when_the_client_opens(bench: OpenBench, forgetful_server: ValkeyServer) -> None:
     forgetful_server.stop()
     with pytest.raises(StateUnavailableError, match="`state` setting"):
