@@ -99,9 +99,10 @@ class LedgerDatabase:
             DatabaseUnavailableError: the ledger cannot be read.
         """
         with self._database.session() as session:
-            lock_until_commit(session, BUDGET_REBUILD)
-            if not self._database.is_sqlite:  # a sum over all there is takes longer than any other query may
+            if not self._database.is_sqlite:  # a sum over all there is takes longer than any other query may, or a lock
                 session.execute(text("SET LOCAL statement_timeout = 0"))
+                session.execute(text("SET LOCAL lock_timeout = 0"))
+            lock_until_commit(session, BUDGET_REBUILD)
             totals = [line for line in scope_totals(session) if line[1] or line[2]]
             apply(totals, [hold_of(job) for job in provider_jobs.holding(session)])
 

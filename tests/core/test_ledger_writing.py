@@ -9,6 +9,8 @@ from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from threading import Event, Thread
+from time import sleep
 
 import pytest
 from core.asking import ask, charged_to
@@ -193,6 +195,29 @@ async def test_what_was_spent_while_waiting_for_the_ledger_is_not_undone() -> No
 
     assert not await restore_spend(store, SlowLedger(), {})  # pyright: ignore
     assert [state.settled_nano_usd for state in await store.scopes()] == [900]
+
+
+def test_who_rebuilds_waits_longer_for_the_turn_before_than_others_for_a_lock(upgraded_postgres_url: str) -> None:
+    mark = "&" if "?" in upgraded_postgres_url else "?"
+    impatient = f"{upgraded_postgres_url}{mark}options=-c%20lock_timeout%3D50ms"
+    first, second = open_ledger_database(upgraded_postgres_url), open_ledger_database(impatient)
+    has_turn, turns = Event(), list[str]()
+
+    def take_long(*_: object) -> None:
+        has_turn.set()
+        sleep(0.3)
+        turns.append("first")
+
+    slow = Thread(target=first.rebuilding, args=(take_long,))
+    try:
+        slow.start()
+        assert has_turn.wait(10)
+        second.rebuilding(lambda *_: turns.append("second"))
+    finally:
+        slow.join()
+        first.dispose()
+        second.dispose()
+    assert turns == ["first", "second"]
 
 
 async def test_caps_set_by_hand_outlive_the_state_file(bench: OpenBench, ledger_url: str) -> None:
