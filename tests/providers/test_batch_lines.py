@@ -88,3 +88,10 @@ def test_a_refusal_that_quotes_half_a_pair_keeps_its_code() -> None:
     assert result.error is not None
     assert result.error.fault is FaultClass.INVALID_REQUEST
     assert "context_length_exceeded" in str(result.error)
+
+
+@pytest.mark.parametrize("code", [["batch_expired"], {"of": "batch"}, 7])
+def test_an_error_whose_code_is_no_text_spoils_only_its_line(code: object) -> None:
+    told = json.dumps({"custom_id": "one", "response": None, "error": {"code": code}}).encode()
+    results = openai_batch_lines.parse_lines(told + b"\n" + openai_line("two", "good") + b"\n", BOUNDS)
+    assert said(results) == {"one": FaultClass.SERVER, "two": "good"}

@@ -78,7 +78,8 @@ def parse_lines(data: bytes, bounds: Mapping[str, TokenBounds]) -> list[LineResu
 
 def _result(custom_id: str, told: Mapping[str, Any], bound: TokenBounds) -> LineResult:
     error, response = told.get("error"), told.get("response")
-    if isinstance(error, dict) and error.get("code") in _UNTRIED:
+    code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(code, str) and code in _UNTRIED:
         return LineResult(custom_id, untried=True)
     status = response.get("status_code") if isinstance(response, dict) else None
     if not isinstance(response, dict) or not isinstance(status, int):
