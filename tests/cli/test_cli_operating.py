@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from servers.openai_server import Fault, OpenAIServer
 
+from domain.pricing import MAX_TOKENS
 from orchestration.environments import Environment
 from resources.llm import CallContext, Message, Request, open_client
 
@@ -195,6 +196,15 @@ def test_an_unknown_price_says_what_to_write(workshop):
     assert outcome.code == 2
     assert "did you mean openai/gpt-4o-mini" in outcome.err
     assert "input_per_million" in outcome.err
+
+
+@pytest.mark.parametrize("option", ["--input-tokens", "--output-tokens"])
+def test_an_example_of_more_tokens_than_one_attempt_can_have_is_refused(workshop, option):
+    outcome = workshop.run("price", "openai/gpt-4o-mini", option, str(MAX_TOKENS + 1))
+
+    assert outcome.code == 2
+    assert option in outcome.err
+    assert workshop.run("price", "openai/gpt-4o-mini", option, str(MAX_TOKENS)).code == 0
 
 
 def test_the_cache_is_shown_and_cleared(asked):

@@ -8,11 +8,14 @@ import typer
 
 from orchestration.cli.options import AsJson
 
+# `domain.pricing.MAX_TOKENS`, which costs its import to name here.
+MOST = 2**31 - 1
+
 
 def price(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="provider/name; several may be given.")],
-    input_tokens: Annotated[int, typer.Option(min=0, help="Input tokens of the example.")] = 1000,
-    output_tokens: Annotated[int, typer.Option(min=0, help="Most output tokens of the example.")] = 500,
+    input_tokens: Annotated[int, typer.Option(min=0, max=MOST, help="Input tokens of the example.")] = 1000,
+    output_tokens: Annotated[int, typer.Option(min=0, max=MOST, help="Most output tokens of the example.")] = 500,
     as_json: AsJson = False,
 ) -> None:
     """Show what models cost, where the figures come from, and what one attempt would reserve in its budgets."""
