@@ -82,11 +82,13 @@ class Slots:
     Attributes:
         calls: for as long as a row is at the provider.
         rows: from before that until its answer is kept.
+        most_waiting: rows that may be under way and not at the provider while all calls are.
     """
 
     def __init__(self, concurrency: int) -> None:
         self.concurrency = concurrency
-        self.most_rows = concurrency + concurrency // 2 + 1
+        self.most_waiting = concurrency // 2 + 1
+        self.most_rows = concurrency + self.most_waiting
         self.calls = asyncio.Semaphore(concurrency)
         self.rows = asyncio.Semaphore(self.most_rows)
 

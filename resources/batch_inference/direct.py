@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from domain.batch.outcome import RowOutcome, judge_answer
@@ -21,13 +20,14 @@ from domain.errors import (
 )
 from domain.prompt import PromptVersion
 from resources.batch_inference.answering import ChunkEnd, ChunkWork, Slots, batch_scopes
+from resources.batch_inference.lanes import InLane, may_be_late
 from resources.batch_inference.outage import Outage, Sleep
 from resources.batch_inference.stopping import Stop
 from resources.evaluation.prompt_runner import PromptRunner
 from resources.llm.call import BATCH_PURPOSE
 from resources.llm.client import LLMClient
 from resources.llm.events import CallFinished, Event
-from resources.llm.types import CallContext, Completion, Request
+from resources.llm.types import CallContext, Completion
 
 BUDGET_EXHAUSTED = "budget_exhausted"
 WAITED_OUT = (BUDGET_EXHAUSTED, "circuit_open", "rate_limited")
@@ -95,19 +95,10 @@ class DirectAnswerer:
         )
         # The first asking is the request that serving sends. Only a further draw may differ from what a cache holds.
         sample = work.chunk.round or None
-        llm = _InLane(self._llm, self._slots.calls)
+        limits = self._llm.limits_of(work.prompt.model)
+        late = all(may_be_late(one, self._slots.most_waiting) for one in limits)
+        llm = InLane(self._llm, self._slots.calls, admitted_first=late)
         return PromptRunner(llm, work.prompt, context, sample, allow_fallback=options.allow_fallback)
-
-
-@dataclass(frozen=True, slots=True)
-class _InLane:
-    """The core, asked so that no more rows are at the provider at once than the worker has slots for."""
-
-    llm: LLMClient
-    lane: asyncio.Semaphore
-
-    async def complete(self, request: Request, context: CallContext) -> Completion:
-        return await self.llm.complete(request, context, lane=self.lane)
 
 
 async def _all(workers: list[asyncio.Task[None]], stop: Stop) -> None:

@@ -26,6 +26,7 @@ from resources.llm.types import CallContext, Completion, Request
 
 if TYPE_CHECKING:
     from resources.llm.assembly import Core
+    from resources.llm.settings import LimitSettings
 
 _log = logging.getLogger(__name__)
 _NO_USAGE = Usage()
@@ -229,6 +230,12 @@ class LLMClient:
     def lease_s(self) -> float:
         """Seconds of silence after which a process counts as dead."""
         return self._core.settings.lease_s
+
+    def limits_of(self, model: str) -> tuple[LimitSettings, ...]:
+        """The rate limits that calls of `model` may meet: its own and those of the models that stand in for it."""
+        settings = self._core.settings
+        models = (model, *settings.fallback.models.get(model, ()))
+        return tuple(settings.limits[one] for one in models if one in settings.limits)
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Call `subscriber` with every later event, on the client's event loop; the returned function ends that."""

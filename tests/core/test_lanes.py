@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from core.asking import ask, charged_to
+from core.asking import MODEL, ask, charged_to
 from core.conftest import OpenBench
 from core.scripted import Reply, ScriptedProvider, VirtualTime
 
 from domain.errors import FaultClass
+from resources.batch_inference.lanes import InLane
 from resources.llm.events import AttemptFinished
+from resources.llm.types import Request
+
+LIMIT = 6
 
 
 async def test_no_more_are_at_the_provider_than_the_lane_lets_in(bench: OpenBench, provider: ScriptedProvider) -> None:
@@ -71,3 +75,22 @@ async def test_the_wait_in_the_lane_is_no_latency_of_the_call(bench: OpenBench, 
     assert [one.latency_s for one in answers] == pytest.approx([1.0, 1.0, 1.0])
     assert [one.latency_s for one in await b.calls()] == pytest.approx([1.0, 1.0, 1.0])
     assert [one.waited_s for one in b.of(AttemptFinished)] == pytest.approx([0.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("admitted_first", [False, True])
+async def test_after_a_stall_only_who_was_admitted_before_can_pass_the_limit(
+    bench: OpenBench, provider: ScriptedProvider, time: VirtualTime, admitted_first: bool
+) -> None:
+    b = await bench(state="memory", limits={MODEL: {"requests_per_minute": LIMIT}}, max_wait_s=600)
+    llm, sent = InLane(b.llm, asyncio.Semaphore(2), admitted_first), list[float]()
+
+    def reply(_request: Request) -> Reply:
+        sent.append(time.now)
+        return Reply(takes_s=50.0 if len(sent) <= 2 else 0.0)
+
+    provider.otherwise = reply
+    in_time = charged_to("day", deadline_s=3600.0)
+    await asyncio.gather(*(llm.complete(ask(f"{number}"), in_time) for number in range(24)))
+    assert len(sent) == 24
+    fullest = max(sum(start <= at < start + 60.0 for at in sent) for start in sent)
+    assert (fullest > LIMIT) == admitted_first
