@@ -45,10 +45,10 @@ class ValkeyServer:
 
     def start(self) -> None:
         """Start and wait until it answers; again on the same port, so that clients find it."""
+        # Another process may take a free port before the server does, a connection for a moment even one it had.
         if self._port:
-            started = self._starts()
+            started = any(self._starts() for _ in range(TRIES))
         else:
-            # Another process may take a free port before the server does.
             started = any(self._starts() for self._port in (_free_port() for _ in range(TRIES)))
         if not started:
             raise RuntimeError("the Valkey server does not start")

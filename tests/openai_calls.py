@@ -37,7 +37,7 @@ async def fault_of(provider: OpenAIProvider, request: Request | None = None, tim
     return caught.value
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline

@@ -142,7 +142,7 @@ def dagster_running(folder: Path, variables: Mapping[str, str] | None = None) ->
     finally:
         os.killpg(process.pid, signal.SIGINT)
         try:
-            process.wait(30)
+            process.wait(READY_S)
         finally:
             _end_group(process.pid)
 

@@ -105,7 +105,7 @@ def _launch(tasks: Tasks, when: str) -> subprocess.Popen[str]:
 
 def _ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Exit status, and what it printed."""
-    told = process.communicate(timeout=120)[0].strip()
+    told = process.communicate(timeout=DONE_S)[0].strip()
     return process.returncode, told
 
 

@@ -11,17 +11,27 @@ import pytest
 from live.dagster_processes import ROOT, DagsterServer, dagster_running, wait_until
 from loop.rich_production import enrich
 from loop.scripted_model import learns
-from loop.workplace import KEY_VARIABLE, OPTIMIZE, TARIFFS, TASK, Example, Workplace, over_http, task_values
+from loop.workplace import (
+    KEY_VARIABLE,
+    OPTIMIZE,
+    TARIFFS,
+    TASK,
+    Example,
+    Workplace,
+    money_of_days,
+    over_http,
+    task_values,
+)
 from servers.openai_server import Fault, OpenAIServer
 
 from resources.database.repositories import optimization_runs, prompt_versions
 from resources.database.repositories.optimization_runs import OptimizationRunRecord
-from resources.llm import open_client_sync
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROWS = 72
 LATENCY_S = 0.3
+HELD_S = 3.0
 IN_TIME_S = 120.0
 MANY_EVENTS = 100
 IN_FLIGHT = 16  # rows an evaluation works on at once
@@ -71,20 +81,15 @@ def check_best_so_far(place: Workplace, paused: OptimizationRunRecord) -> None:
     assert best.prompt.id == best.id
 
 
-def day(place: Workplace) -> Any:
-    """The day's money. Opening the core books what a dead process left open, as ambiguous."""
-    with open_client_sync(place.environment.core_settings()) as client:
-        return next(one for one in client.budgets() if one.scope.startswith("day:"))
-
-
 def cut_off(dagster: DagsterServer, server: OpenAIServer, job: str, answers: int) -> list[str]:
     """Launch a job and press the button after so many answers; the warnings of its log."""
-    before = len(server.bodies)
-    run_id = dagster.launch(job, TASK)
-    under_way = wait_until(lambda: len(server.bodies) >= before + answers, IN_TIME_S, 0.05)
-    assert under_way, dagster.log.read_text()[-4000:]
-    dagster.terminate(run_id)
-    assert dagster.end_of(run_id, IN_TIME_S) == "CANCELED"
+    enough = len(server.bodies) + answers
+    with server.holding(enough, HELD_S):
+        run_id = dagster.launch(job, TASK)
+        under_way = wait_until(lambda: len(server.bodies) >= enough, IN_TIME_S, 0.05)
+        assert under_way, dagster.log.read_text()[-4000:]
+        dagster.terminate(run_id)
+        assert dagster.end_of(run_id, IN_TIME_S) == "CANCELED"
     ended = len(server.bodies)
     assert server.open_requests == 0
     assert not wait_until(lambda: len(server.bodies) > ended, 3, 0.2), "nothing is asked for a run that has ended"
@@ -103,7 +108,7 @@ def test_what_is_terminated_keeps_its_best_and_goes_on(
     assert "Run it again to go on." in str(paused.stop_reason)
     assert any(str(paused.stop_reason) in line for line in warnings), warnings
     check_best_so_far(place, paused)
-    books = day(place)
+    books = money_of_days(place)
     assert (books.reserved_nano_usd, books.ambiguous_nano_usd) == (0, 0)
     assert books.settled_nano_usd == server.invoice_nano_usd()
 
@@ -119,7 +124,7 @@ def test_what_is_terminated_keeps_its_best_and_goes_on(
 
     for job in ("evaluate", "compress"):
         cut_off(dagster, server, job, 5)
-        assert day(place).reserved_nano_usd == 0
+        assert money_of_days(place).reserved_nano_usd == 0
     paused = newest(place)
     assert (paused.optimizer["kind"], paused.status) == ("compress", "paused")
     for job in ("evaluate", "compress"):

@@ -60,7 +60,9 @@ def with_dbt(parsed_dbt: Path) -> Callable[[Workplace], Workplace]:
     """Puts the parsed project into a workplace's home."""
 
     def put(place: Workplace) -> Workplace:
-        shutil.copytree(parsed_dbt / "dbt", place.home / "dbt", dirs_exist_ok=True)
+        # Another test process may be parsing there: what it is at comes and goes.
+        under_way = shutil.ignore_patterns(".parse-*")
+        shutil.copytree(parsed_dbt / "dbt", place.home / "dbt", dirs_exist_ok=True, ignore=under_way)
         return place
 
     return put

@@ -11,15 +11,15 @@ from collections.abc import Callable
 
 import pytest
 from loop.scripted_model import learns
-from loop.workplace import OPTIMIZE, TARIFFS, TASK, Workplace, over_http
+from loop.workplace import OPTIMIZE, TARIFFS, TASK, Workplace, money_of_days, over_http
 from servers.openai_server import Fault, OpenAIServer
 
 from resources.database.repositories import optimization_runs
 from resources.database.repositories.optimization_runs import OptimizationRunRecord
-from resources.llm import open_client_sync
 
 MakeWorkplace = Callable[..., Workplace]
-IN_TIME_S = 60
+IN_TIME_S = 180
+HELD_S = 2.0
 
 
 def interrupt(
@@ -30,13 +30,14 @@ def interrupt(
     process = subprocess.Popen(
         program, cwd=place.root, env=place.variables(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + IN_TIME_S
-    while len(server.bodies) < requests:
-        assert process.poll() is None, "it ended before it could be interrupted"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(number)
-    said = "".join(process.communicate(timeout=IN_TIME_S))
+    with server.holding(requests, HELD_S):
+        deadline = time.monotonic() + IN_TIME_S
+        while len(server.bodies) < requests:
+            assert process.poll() is None, "it ended before it could be interrupted"
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(number)
+        said = "".join(process.communicate(timeout=IN_TIME_S))
     return process.returncode, " ".join(said.split())
 
 
@@ -62,8 +63,7 @@ def test_signals_pause_a_search(make_workplace: MakeWorkplace) -> None:
             assert paused.result_prompt_version_id
         result = place.run(*OPTIMIZE).metadata["optimization_run"]["result_version_id"]
         assert max(Counter(server.bodies).values()) == 1, "what was under way was waited for and kept"
-        with open_client_sync(place.environment.core_settings()) as client:
-            day = next(one for one in client.budgets() if one.scope.startswith("day:"))
+        day = money_of_days(place)
         assert (day.settled_nano_usd, day.ambiguous_nano_usd) == (server.invoice_nano_usd(), 0)
     with OpenAIServer(behaviour=learns, tariffs=TARIFFS) as other:
         whole = place.beside("undisturbed", over_http(other, **uncached))

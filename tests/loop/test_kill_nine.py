@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from loop.scripted_model import learns
-from loop.workplace import CHECKOUT, LOOP, OPTIMIZE, TARIFFS, TASK, Workplace, over_http
+from loop.workplace import CHECKOUT, LOOP, OPTIMIZE, TARIFFS, TASK, Workplace, money_of_days, over_http
 from servers.openai_server import Fault, OpenAIServer
 
 from resources.database.repositories import aliases, dataset_versions, gate_decisions, optimization_runs
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.timeout(900)
 
 ROWS = 72
 LATENCY_S = 0.02
+HELD_S = 1.0
 THREADS = 4  # rows an optimizer works on at once, by default
 ROWS_AT_ONCE = 16  # that an evaluation works on, by default
 SECONDS_FOR_ALL = 120
@@ -163,8 +164,7 @@ def check_money(place: Workplace, server: OpenAIServer, kills: int) -> dict[str,
     # Besides what was lost: answers that were paid for and neither cached nor written yet. Nothing is begun in the
     # place of one of these, so they are at most as many as are worked on at once.
     assert repeated <= len(lost) + kills * ROWS_AT_ONCE
-    with open_client_sync(place.environment.core_settings()) as client:
-        state = next(one for one in client.budgets() if one.scope.startswith("day:"))
+    state = money_of_days(place)
     assert state.settled_nano_usd == sum(certain.values())
     assert state.ambiguous_nano_usd == sum(one.cost_nano_usd for one in lost)
     assert state.reserved_nano_usd == 0
@@ -194,7 +194,8 @@ def test_a_killed_search_goes_on_from_its_journal(make_workplace: MakeWorkplace,
     killer = Killer(place.beside("killed", over_http(server, **without_cache)), server, OPTIMIZE)
     total = needed.total()
     for number in (total // 2, total * 9 // 10):
-        assert killer.kill_at_request(number, LATENCY_S / 2)
+        with server.holding(number, HELD_S):
+            assert killer.kill_at_request(number, LATENCY_S / 2)
     result = killer.place.run(*OPTIMIZE).metadata["optimization_run"]["result_version_id"]
 
     repeated = (Counter(server.bodies) - needed).total()

@@ -12,14 +12,13 @@ from typing import Any
 import dagster as dg
 import pytest
 from loop.scripted_model import learns
-from loop.workplace import TARIFFS, TASK, Example, Workplace, over_http, task_values
+from loop.workplace import TARIFFS, TASK, Example, Workplace, money_of_days, over_http, task_values
 from servers.openai_server import OpenAIServer
 from upath import UPath
 
 from domain.dataset import Row, Split
 from resources.database.repositories import dataset_versions
 from resources.database.repositories.spending import scope_totals, totals
-from resources.llm import open_client_sync
 from resources.storage.datasets import DatasetStore
 
 NANO = 1_000_000_000
@@ -84,9 +83,7 @@ def test_the_ledger_the_scopes_and_the_materializations_equal_the_invoice(loop: 
     with loop.place.database() as database, database.session(read_only=True) as session:
         ledger = totals(session)
         scopes = {name: (spent, ambiguous) for name, spent, ambiguous in scope_totals(session)}
-    with open_client_sync(loop.place.environment.core_settings()) as client:
-        state = {one.scope: one for one in client.budgets()}
-    day = next(one for name, one in state.items() if name.startswith("day:"))
+    day = money_of_days(loop.place)
 
     invoice = loop.server.invoice_nano_usd()  # with the calls another test may have made by now
     assert invoice >= loop.invoice > 0

@@ -24,6 +24,7 @@ from orchestration.launch import run_assets
 from orchestration.run_report import RunReport
 from resources.database.schema import upgrade
 from resources.database.session import Database, open_database
+from resources.llm import open_client_sync
 
 CHECKOUT = Path(__file__).parents[2]
 TASK = "crates"
@@ -185,6 +186,26 @@ class Workplace:
         done = subprocess.run(program, cwd=self.root, env=self.variables(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr + done.stdout
         return json.loads(done.stdout)
+
+
+@dataclass(frozen=True)
+class Money:
+    """What the state store says of the day's budget; of both days, where midnight fell into the test."""
+
+    settled_nano_usd: int
+    ambiguous_nano_usd: int
+    reserved_nano_usd: int
+
+
+def money_of_days(place: Workplace) -> Money:
+    """Opening the core for it books what dead processes left open, as ambiguous."""
+    with open_client_sync(place.environment.core_settings()) as client:
+        days = [one for one in client.budgets() if one.scope.startswith("day:")]
+    return Money(
+        sum(one.settled_nano_usd for one in days),
+        sum(one.ambiguous_nano_usd for one in days),
+        sum(one.reserved_nano_usd for one in days),
+    )
 
 
 def over_http(server: OpenAIServer, **more: Any) -> dict[str, Any]:

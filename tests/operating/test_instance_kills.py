@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("PROMPTORY_INSTANCE_KILLS", "1"))
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + 180 * KILLS)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900 + 180 * KILLS)]
 
 
 def test_nothing_is_lost_or_repeated_when_dagsters_processes_are_killed() -> None:

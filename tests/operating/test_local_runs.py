@@ -41,7 +41,10 @@ def instance() -> Iterator[dg.DagsterInstance]:
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     """A process that stands for a run's."""
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+    program = "import time; print(flush=True); time.sleep(100)"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # Python that is interrupted while it starts ends as a failure
         yield process
         process.kill()
 
@@ -108,6 +111,6 @@ def test_a_run_is_terminated_without_the_server_that_started_it(
 ):
     run = started(instance, sleeper.pid, {**machine_tags(), **NO_SERVER})
     assert instance.run_launcher.terminate(run.run_id)
-    assert sleeper.wait(20) == -signal.SIGINT
+    assert sleeper.wait(60) == -signal.SIGINT
     again = started(instance, sleeper.pid, {**machine_tags(), **NO_SERVER})
     assert not instance.run_launcher.terminate(again.run_id)

@@ -162,11 +162,17 @@ async def test_a_cancelled_call_stops_and_frees_the_worker(
 
 
 async def test_timeouts_tell_whether_the_call_had_its_turn(
-    provider: HuggingFaceProvider, noise: str, batches: list[list[Work]]
+    provider: HuggingFaceProvider, noise: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await provider.send(ask(noise, max_output_tokens=1), 30)
-    batches.clear()
-    slow = asyncio.create_task(fault_of(provider, ask(noise, max_output_tokens=1000), timeout_s=0.3))
+    batches: list[list[Work]] = []
+
+    def never_done(_model: LoadedModel, batch: list[Work]) -> None:
+        batches.append(batch)
+        assert all(work.dropped.wait(60) for work in batch)
+
+    monkeypatch.setattr(LoadedModel, "generate", never_done)
+    slow = asyncio.create_task(fault_of(provider, ask(noise, max_output_tokens=1000), timeout_s=2.0))
     await until(lambda: bool(batches))
     behind = await fault_of(provider, ask(noise, max_output_tokens=5), timeout_s=0.05)
     assert (behind.fault, behind.never_sent) == (FaultClass.TIMEOUT, True)

@@ -4,12 +4,15 @@ import asyncio
 import gc
 import socket
 from collections.abc import AsyncIterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-pytest.importorskip("litellm")
+# Looked for, not imported: where the provider has not yet told it not to, it asks the network for prices.
+if find_spec("litellm") is None:
+    pytest.skip("litellm is not installed", allow_module_level=True)
 
 from openai_calls import CANARY, KEY, NOW_S, until
 from pydantic import SecretStr
@@ -193,17 +196,17 @@ async def test_answers_that_are_no_chat_completion(
 async def test_a_slow_answer_times_out_and_closes_its_connection(
     provider: LiteLLMProvider, openai_server: OpenAIServer
 ) -> None:
-    await provider.check()
-    openai_server.fail_next(Fault(latency_s=0.5))
-    error = await fault_of(provider, timeout_s=0.2)
+    await provider.send(ask(), 30)  # the first call of a process loads much before it sends
+    openai_server.fail_next(Fault(latency_s=2.5))
+    error = await fault_of(provider, timeout_s=1.0)
     assert (error.fault, error.never_sent) == (FaultClass.TIMEOUT, False)
     await until(lambda: openai_server.connections_lost == 1)
 
 
 async def test_cancelling_closes_the_connection(provider: LiteLLMProvider, openai_server: OpenAIServer) -> None:
-    openai_server.fail_next(Fault(latency_s=0.3))
+    openai_server.fail_next(Fault(latency_s=1.0))
     call = asyncio.create_task(provider.send(ask(), 30))
-    await until(lambda: openai_server.open_requests == 1, 30)
+    await until(lambda: openai_server.open_requests == 1)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
@@ -245,15 +248,15 @@ async def test_an_unknown_vendor_is_an_invalid_request(
         Fault(status=500, error={"message": CANARY}),
         Fault(raw_body=f'{{"echo": "{CANARY} {KEY}"}}'.encode()),
         Fault(cut="before_headers"),
-        Fault(latency_s=0.5),
+        Fault(latency_s=5.0),
     ],
 )
 async def test_errors_hold_neither_key_nor_messages(
     provider: LiteLLMProvider, openai_server: OpenAIServer, fault: Fault, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await provider.check()
+    await provider.send(ask(), 30)
     openai_server.fail_next(fault)
-    error: BaseException | None = await fault_of(provider, ask(CANARY), timeout_s=0.3)
+    error: BaseException | None = await fault_of(provider, ask(CANARY), timeout_s=1.0)
     assert openai_server.received(CANARY)
     while error is not None:
         seen = f"{error} {error!r} {vars(error)}"

@@ -88,8 +88,8 @@ async def test_a_cut_answer_has_an_unknown_outcome(
 async def test_a_slow_answer_times_out_and_closes_its_connection(
     provider: OpenAIProvider, openai_server: OpenAIServer
 ) -> None:
-    openai_server.fail_next(Fault(latency_s=0.2))
-    error = await fault_of(provider, timeout_s=0.05)
+    openai_server.fail_next(Fault(latency_s=2.0))
+    error = await fault_of(provider, timeout_s=0.5)
     assert (error.fault, error.never_sent) == (FaultClass.TIMEOUT, False)
     await until(lambda: openai_server.connections_lost == 1)
     assert openai_server.invoice[0].client_vanished
@@ -97,8 +97,8 @@ async def test_a_slow_answer_times_out_and_closes_its_connection(
 
 async def test_waiting_for_a_connection_times_out_as_never_sent(openai_server: OpenAIServer) -> None:
     provider = provider_for(openai_server, max_connections=1)
-    openai_server.fail_next(Fault(latency_s=0.2))
-    first = asyncio.create_task(provider.send(ask(), 5))
+    openai_server.fail_next(Fault(latency_s=2.0))
+    first = asyncio.create_task(provider.send(ask(), 30))
     await until(lambda: openai_server.open_requests == 1)
     error = await fault_of(provider, timeout_s=0.02)
     await first
@@ -108,7 +108,7 @@ async def test_waiting_for_a_connection_times_out_as_never_sent(openai_server: O
 
 
 async def test_cancelling_closes_the_connection(provider: OpenAIProvider, openai_server: OpenAIServer) -> None:
-    openai_server.fail_next(Fault(latency_s=0.1))
+    openai_server.fail_next(Fault(latency_s=1.0))
     call = asyncio.create_task(provider.send(ask(), 5))
     await until(lambda: openai_server.open_requests == 1)
     call.cancel()
@@ -149,14 +149,14 @@ async def test_answers_that_are_no_chat_completion(
         Fault(raw_body=f'{{"echo": "{CANARY} {KEY}"}}'.encode()),
         Fault(cut="before_headers"),
         Fault(cut="mid_body"),
-        Fault(latency_s=0.2),
+        Fault(latency_s=5.0),
     ],
 )
 async def test_errors_hold_neither_key_nor_messages(
     provider: OpenAIProvider, openai_server: OpenAIServer, fault: Fault
 ) -> None:
     openai_server.fail_next(fault)
-    error: BaseException | None = await fault_of(provider, ask(CANARY), timeout_s=0.1)
+    error: BaseException | None = await fault_of(provider, ask(CANARY), timeout_s=1.0)
     assert openai_server.received(CANARY)
     while error is not None:
         seen = f"{error} {error!r} {vars(error)}"

@@ -177,12 +177,12 @@ async def test_check_asks_for_the_models_and_generates_nothing(
 
 
 async def test_256_calls_at_once_share_one_pool(provider: OpenAIProvider, openai_server: OpenAIServer) -> None:
-    openai_server.faults = lambda _index, _body: Fault(latency_s=0.5)
+    openai_server.faults = lambda _index, _body: Fault(latency_s=2.0)  # in which all of them arrive
     started = time.monotonic()
     answers = await asyncio.gather(*(provider.send(ask(str(number)), 30) for number in range(256)))
     assert [answer.text for answer in answers] == ["ok"] * 256
     assert openai_server.peak_open_requests > 200
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60  # one after another they would take ten minutes
     assert sum(line.input_tokens for line in openai_server.invoice) == sum(a.usage.input_tokens for a in answers)
 
 

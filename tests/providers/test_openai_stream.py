@@ -17,7 +17,7 @@ from resources.llm.settings import EndpointSettings
 
 @pytest_asyncio.fixture
 async def streaming(openai_server: OpenAIServer) -> AsyncIterator[OpenAIProvider]:
-    made = provider_for(openai_server, options={"stream": True, "first_byte_s": 0.3})
+    made = provider_for(openai_server, options={"stream": True, "first_byte_s": 5.0})
     yield made
     await made.close()
 
@@ -86,10 +86,12 @@ async def test_a_stream_cut_in_the_middle_is_a_broken_connection(
 
 
 async def test_a_silent_endpoint_is_given_up_at_the_first_byte_limit(
-    streaming: OpenAIProvider, openai_server: OpenAIServer
+    openai_server: OpenAIServer,
 ) -> None:
-    openai_server.fail_next(Fault(latency_s=1.0))
-    error = await fault_of(streaming, timeout_s=30)
+    impatient = provider_for(openai_server, options={"stream": True, "first_byte_s": 0.5})
+    openai_server.fail_next(Fault(latency_s=10.0))
+    error = await fault_of(impatient, timeout_s=30)
+    await impatient.close()
     assert (error.fault, error.never_sent) == (FaultClass.TIMEOUT, False)
 
 

@@ -113,7 +113,7 @@ async def test_a_host_that_never_shakes_hands_times_out_as_never_sent() -> None:
 async def test_a_cut_connection_has_an_unknown_outcome(server: VertexServer) -> None:
     relay = await Relay.to(server.port)
     provider = provider_for(server, base_url=f"http://127.0.0.1:{relay.port}")
-    server.fail_next(VertexFault(latency_s=0.5))
+    server.fail_next(VertexFault(latency_s=30))
     call = asyncio.create_task(fault_of(provider))
     await until(lambda: server.open_requests == 1)
     relay.cut()
@@ -128,14 +128,14 @@ async def test_a_slow_answer_times_out_and_is_cancelled_at_the_server(
     provider: VertexProvider, server: VertexServer
 ) -> None:
     await provider.check()
-    server.fail_next(VertexFault(latency_s=5))
-    error = await fault_of(provider, timeout_s=0.2)
+    server.fail_next(VertexFault(latency_s=30))
+    error = await fault_of(provider, timeout_s=1.0)
     assert (error.fault, error.never_sent) == (FaultClass.TIMEOUT, False)
     await until(lambda: server.vanished == 1)
 
 
 async def test_cancelling_cancels_the_call_at_the_server(provider: VertexProvider, server: VertexServer) -> None:
-    server.fail_next(VertexFault(latency_s=5))
+    server.fail_next(VertexFault(latency_s=30))
     call = asyncio.create_task(provider.send(ask(), 30))
     await until(lambda: server.open_requests == 1)
     call.cancel()

@@ -15,7 +15,8 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 
 from aiohttp import web
@@ -98,6 +99,19 @@ class OpenAIServer:
         """Let the next `times` requests go wrong, before the `faults` rule is asked."""
         with self._lock:
             self._queued.extend([fault] * times)
+
+    @contextmanager
+    def holding(self, after: int, seconds: float) -> Iterator[None]:
+        """Answer what comes after the first `after` requests only in `seconds`, whatever `faults` says.
+
+        Who makes them cannot have ended before a test has seen that they came, however slow the machine is.
+        """
+        usual, held = self.faults, Fault(latency_s=seconds)
+        self.faults = lambda index, body: held if index >= after else usual(index, body)
+        try:
+            yield
+        finally:
+            self.faults = usual
 
     def invoice_nano_usd(self, model: str | None = None) -> int:
         """What was billed so far, for one bare model name or for all."""

@@ -65,9 +65,9 @@ async def test_lies_and_faults_leave_the_invoice_true(fault: Fault, billed: bool
 
 async def test_a_client_that_vanished_is_billed() -> None:
     with OpenAIServer(tariffs={"m": Tariff("1", "1")}) as server:
-        server.fail_next(Fault(latency_s=0.05))
+        server.fail_next(Fault(latency_s=1.5))
         with pytest.raises(TimeoutError):
-            await post(server, timeout=aiohttp.ClientTimeout(total=0.02))
+            await post(server, timeout=aiohttp.ClientTimeout(total=0.5))
         while server.open_requests:  # noqa: ASYNC110 (it lives in another thread)
             await asyncio.sleep(0.005)
         assert [line.client_vanished for line in server.invoice] == [True]
