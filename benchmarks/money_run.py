@@ -35,8 +35,9 @@ WEATHER = Behaviour(
     truncate_share=0.01,
     silent_share=0.01,
 )
-# From this share of the cap on, a provider that is slower by so many seconds leaves money for the kills to come.
-SLOW_FROM, SLOWER_S = 0.6, 1.0
+# From each share of the cap on, a provider that is slower by so many seconds leaves money for the kills to come. The
+# slower the machine, the longer they take, while calls that wait for the provider cost as much as on a fast one.
+SLOWER_S = {0.6: 1.0, 0.85: 4.0}
 # A lowered cap is watched for so long after it had to bind.
 OBSERVED_S = 1.5
 _LOOK_S = 0.02
@@ -107,7 +108,7 @@ class MoneyRun:
         self._store = store
         self._provider = provider
         self._weather = weather
-        self._slow = False
+        self._slower_s = 0.0
         self._progress = progress
         self._began = time.monotonic()
         self._next_report = self._began
@@ -170,7 +171,7 @@ class MoneyRun:
             self._change_cap(cap)
         self._until(lambda _: self._fleet.killed.total() >= self._kills_due, f"{self._kills_due} kills", deadline)
         self.outcome.spent_at_last_kill = self._watch() / self.outcome.cap
-        self._behave(slow=False)
+        self._behave(0.0)
 
     def _until(self, reached: Callable[[int], bool], what: str, deadline: float) -> None:
         """Go on until `reached` says so of what is spent."""
@@ -190,7 +191,9 @@ class MoneyRun:
         while True:
             self._fleet.harass()
             spent = self._watch()
-            self._behave(slow=spent > SLOW_FROM * self._caps.cap)
+            self._behave(
+                max((slower for share, slower in SLOWER_S.items() if spent > share * self._caps.cap), default=0.0)
+            )
             yield spent
             time.sleep(_LOOK_S)
 
@@ -219,11 +222,10 @@ class MoneyRun:
                 return
             time.sleep(_LOOK_S)
 
-    def _behave(self, *, slow: bool) -> None:
-        if slow != self._slow:
-            self._slow = slow
-            slower = replace(self._weather, latency_s=self._weather.latency_s + SLOWER_S)
-            self._provider.behave(slower if slow else self._weather)
+    def _behave(self, slower_s: float) -> None:
+        if slower_s != self._slower_s:
+            self._slower_s = slower_s
+            self._provider.behave(replace(self._weather, latency_s=self._weather.latency_s + slower_s))
 
     def _watch(self) -> int:
         """No scope is above what it may be, at any instant anybody looks; how much is spent now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+from hypothesis import HealthCheck, settings
 from servers.fixtures import openai_server, upgraded_file
 from servers.gcs_server import gcs_root
 from servers.postgres import _upgraded_name, postgres_server, postgres_url, upgraded_postgres_url
@@ -24,6 +25,14 @@ __all__ = [
     "upgraded_postgres_url",
     "valkey_server",
 ]
+
+
+# Hypothesis without a clock, and the same examples on every run. Here, because what is collected before a profile is
+# loaded keeps the former one, with its 200 ms for an example.
+settings.register_profile(
+    "tests", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
 
 
 def pytest_configure() -> None:

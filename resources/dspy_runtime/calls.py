@@ -174,14 +174,13 @@ class RunCalls:
     def _ask(self, request: Request, task: TaskCall | None) -> Answer:
         if self._journal.stop_reason is not None:
             raise OptimizationHalted(self._journal.stop_reason)
-        try:
-            with self._room:
-                self.check()
+        with self._seat():
+            try:
                 completion = self._completer(request, self._context_of(task))
-        except ProviderError as error:
-            if task is None or task.purpose != JUDGING or error.fault not in FAULTS_OF_ONE_REQUEST:
-                raise
-            return _refusal(request, error)
+            except ProviderError as error:
+                if task is None or task.purpose != JUDGING or error.fault not in FAULTS_OF_ONE_REQUEST:
+                    raise
+                return _refusal(request, error)
         self._watcher.paid(completion.cost_nano_usd)
         return {
             "text": _valid_text(completion.text),
@@ -192,6 +191,17 @@ class RunCalls:
             "output_tokens": completion.usage.output_tokens,
             "cost_nano_usd": completion.origin_cost_nano_usd,
         }
+
+    @contextmanager
+    def _seat(self) -> Iterator[None]:
+        """Room for one call. One that fails halts the run before another thread that waits for its room gets it."""
+        with self._room:
+            self.check()
+            try:
+                yield
+            except BaseException as error:
+                self.halt(error)
+                raise
 
     def _context_of(self, task: TaskCall | None) -> CallContext:
         if task is None:

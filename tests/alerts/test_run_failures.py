@@ -48,10 +48,9 @@ class Sensor:
         self.instance, self.database, self.alerts = instance, database, alerts
         self.cursor: str | None = None
 
-    def tick(self, after_s: float = 0) -> None:
+    def tick(self, now: datetime | None = None) -> None:
         context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
-        now = datetime.now(UTC) + timedelta(seconds=after_s)
-        result = tick(context, self.alerts, self.database, now)
+        result = tick(context, self.alerts, self.database, now or datetime.now(UTC))
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
 
@@ -149,11 +148,12 @@ def test_a_hook_that_refuses_is_told_later(sensor: Sensor, hook: Webhook, caplog
     sensor.tick()
     fail(sensor)
     hook.answers = [503, 302]
+    now = datetime.now(UTC)
     with caplog.at_level(logging.WARNING):
         for after_s in (0, 20, 31, 90):
-            sensor.tick(after_s)
+            sensor.tick(now + timedelta(seconds=after_s))
             assert hook.received == []
-        sensor.tick(95)
+        sensor.tick(now + timedelta(seconds=95))
     assert len(hook.received) == 1
     assert len(hook.keys) == 3
     assert "HTTP 503" in caplog.text
@@ -166,9 +166,10 @@ def test_what_was_never_answered_is_sent_again_with_its_id(
     sensor.tick()
     fail(sensor)
     hook.answers = [None]
+    now = datetime.now(UTC)
     with caplog.at_level(logging.WARNING):
         for after_s in (0, 40, 80):
-            sensor.tick(after_s)
+            sensor.tick(now + timedelta(seconds=after_s))
     first, again = hook.received
     assert first == again
     assert hook.keys == [first["id"], first["id"]]
@@ -189,7 +190,7 @@ def test_a_hook_that_is_away_is_told_later(sensor: Sensor, hook: Webhook, caplog
     sensor.tick()
     assert "secret-token" not in caplog.text
     sensor.alerts = there
-    sensor.tick(40)
+    sensor.tick(datetime.now(UTC) + timedelta(seconds=40))
     assert len(hook.received) == 1
 
 

@@ -7,7 +7,7 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,12 +84,15 @@ class Floor:
     options: BatchOptions = field(default_factory=lambda: BatchOptions(key="crate", concurrency=8, chunk_rows=10))
 
     _asked: threading.Event = field(default_factory=threading.Event)
+    _let_go: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         behaviour = self.server.behaviour
+        self._let_go.set()
 
         def tell(body: dict[str, Any]) -> Any:
             self._asked.set()
+            self._let_go.wait(60)
             return behaviour(body)
 
         self.server.behaviour = tell
@@ -155,6 +158,15 @@ class Floor:
     def asked(self) -> list[int]:
         """The crates that were asked about, in the order of arrival."""
         return [number_in(body) for body in self.server.requests]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing is answered within the block: what is done there comes in time, however slow the machine is."""
+        self._let_go.clear()
+        try:
+            yield
+        finally:
+            self._let_go.set()
 
     async def first_request(self) -> None:
         """Return once the provider was asked something."""

@@ -15,7 +15,7 @@ ENOUGH = 0.8
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60 + 20 * KILLS)
+@pytest.mark.timeout(300 + 20 * KILLS)
 @pytest.mark.parametrize("state", STATES)
 def test_killed_batches_lose_nothing_and_pay_once(state: str):
     sessions = run_kills(KILLS, seed=1 + STATES.index(state), state=state)

@@ -11,7 +11,6 @@ import pytest
 from batches.conftest import NOW, Floor, write_csv
 from batches.provider_steps import add
 from servers.openai_batch_server import OpenAIBatchServer
-from servers.openai_server import Fault
 
 from resources.batch_inference import steering
 from resources.batch_inference.leases import Leases
@@ -30,13 +29,13 @@ ENDS = [("pause", ("paused", "person", "paused by a person")), ("cancel", ("canc
 async def test_a_worker_that_stops_for_another_reason_obeys(
     floor: Floor, tmp_path: Path, asked: str, end: tuple[str, str | None, str]
 ):
-    floor.server.faults = lambda _index, _body: Fault(latency_s=0.05)
     batch = floor.add(write_csv(tmp_path / "in.csv", range(30))).record
-    async with floor.worker() as worker:  # no heartbeat comes in time to tell it
-        running = asyncio.create_task(worker.run(batch.id))
-        await floor.first_request()
-        worker.interrupt("the machine goes down")
-        assert (await asyncio.to_thread(STEPS[asked], floor.database, batch.id, NOW)).asked
+    async with floor.worker(lease_s=600) as worker:  # no heartbeat comes in time to tell it
+        with floor.held():
+            running = asyncio.create_task(worker.run(batch.id))
+            await floor.first_request()
+            worker.interrupt("the machine goes down")
+            assert (await asyncio.to_thread(STEPS[asked], floor.database, batch.id, NOW)).asked
         rested = await running
     assert (rested.state, rested.pause_kind, rested.reason) == end
     assert rested.request is None

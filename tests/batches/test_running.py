@@ -209,13 +209,13 @@ def test_a_batch_that_fails_from_the_start_does_not_burn_through_the_file(floor:
 
 
 async def test_the_prompt_is_pinned_at_the_start(floor: Floor, tmp_path: Path):
-    floor.server.faults = lambda _index, _body: Fault(latency_s=0.02)
     batch = floor.add(write_csv(tmp_path / "in.csv", range(30))).record
     first = floor.task.prompt.version().id
     async with floor.worker() as worker:
-        running = asyncio.create_task(worker.run(batch.id))
-        await floor.first_request()
-        worker.interrupt("enough for now")
+        with floor.held():
+            running = asyncio.create_task(worker.run(batch.id))
+            await floor.first_request()
+            worker.interrupt("enough for now")
         paused = await running
     assert (paused.state, paused.pause_kind) == ("paused", "interrupted")
     other = floor.task.model_dump(mode="json")
@@ -230,13 +230,13 @@ async def test_the_prompt_is_pinned_at_the_start(floor: Floor, tmp_path: Path):
 
 async def test_two_workers_never_have_one_batch(floor: Floor, tmp_path: Path):
     batch = floor.add(write_csv(tmp_path / "in.csv", range(20))).record
-    floor.server.faults = lambda _index, _body: Fault(latency_s=0.05)
-    async with floor.worker() as worker, floor.worker() as other:
-        running = asyncio.create_task(worker.run(batch.id))
-        await floor.first_request()
-        with pytest.raises(ConflictError, match="being worked on"):
-            await other.run(batch.id)
-        steering.pause(floor.database, batch.id, NOW)
+    async with floor.worker(lease_s=600) as worker, floor.worker() as other:
+        with floor.held():
+            running = asyncio.create_task(worker.run(batch.id))
+            await floor.first_request()
+            with pytest.raises(ConflictError, match="being worked on"):
+                await other.run(batch.id)
+            steering.pause(floor.database, batch.id, NOW)
         await running
     assert sorted(floor.asked()) == list(range(20))
 

@@ -222,14 +222,14 @@ async def test_chunks_that_others_have_need_no_worker(floor: Floor, tmp_path: Pa
 
 
 async def test_a_signal_answers_what_is_under_way_first(floor: Floor, tmp_path: Path):
-    floor.server.faults = lambda _index, _body: Fault(latency_s=0.1)
     batch = floor.add(write_csv(tmp_path / "in.csv", range(40))).record
     before = signal.getsignal(signal.SIGTERM)
     async with floor.worker() as worker:
         with stop_on_signals(worker.interrupt) as received:
-            running = asyncio.create_task(worker.run(batch.id))
-            await floor.first_request()
-            signal.raise_signal(signal.SIGTERM)
+            with floor.held():
+                running = asyncio.create_task(worker.run(batch.id))
+                await floor.first_request()
+                signal.raise_signal(signal.SIGTERM)
             paused = await running
     assert received == [signal.SIGTERM]
     assert signal.getsignal(signal.SIGTERM) is before
@@ -238,7 +238,6 @@ async def test_a_signal_answers_what_is_under_way_first(floor: Floor, tmp_path: 
         counts = batch_chunks.counts(session, batch.id)
     assert counts.answered_since + counts.finished_rows == len(floor.asked()) < 40
 
-    floor.server.faults = lambda _index, _body: None
     async with floor.worker() as worker:
         done = await worker.run(batch.id)
     assert (done.state, done.repeats) == ("done", [])
@@ -246,7 +245,7 @@ async def test_a_signal_answers_what_is_under_way_first(floor: Floor, tmp_path: 
 
 
 async def test_a_person_pauses_a_batch_in_another_process(floor: Floor, tmp_path: Path):
-    floor.server.faults = lambda _index, _body: Fault(latency_s=0.02)
+    floor.server.faults = lambda _index, _body: Fault(latency_s=0.2)  # all rows take seconds
     batch = floor.add(write_csv(tmp_path / "in.csv", range(400))).record
     async with floor.worker(lease_s=0.5) as worker:
         running = asyncio.create_task(worker.run(batch.id))

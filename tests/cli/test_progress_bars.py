@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+from contextlib import suppress
 
 PROGRAM = """
 import sys
@@ -25,10 +26,11 @@ def seen_on_terminal(log: str, how: str) -> str:
     try:
         subprocess.run([sys.executable, "-c", PROGRAM, log, how], stdout=side, stderr=side, check=True)
         os.set_blocking(main, False)
-        try:
-            return os.read(main, 100_000).decode()
-        except BlockingIOError:
-            return ""
+        parts: list[bytes] = []
+        with suppress(BlockingIOError):  # a read gives no more than a page; a slow machine draws more
+            while part := os.read(main, 100_000):
+                parts.append(part)
+        return b"".join(parts).decode()
     finally:
         os.close(main)
         os.close(side)

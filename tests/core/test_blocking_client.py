@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,6 +22,11 @@ def _settings(ledger_url: str) -> CoreSettings:
     )
 
 
+def names_beside(others: set[threading.Thread]) -> set[str]:
+    """Of the threads that there are now and were not before."""
+    return {thread.name for thread in set(threading.enumerate()) - others}
+
+
 def test_many_threads_share_one_client(ledger_url: str, provider: ScriptedProvider) -> None:
     with open_client_sync(_settings(ledger_url), providers={"scripted": provider}) as llm:
         with ThreadPoolExecutor(16) as pool:
@@ -32,7 +38,7 @@ def test_many_threads_share_one_client(ledger_url: str, provider: ScriptedProvid
 
 
 def test_events_errors_and_the_end_come_through(ledger_url: str, provider: ScriptedProvider) -> None:
-    events: list[Event] = []
+    others, events = set(threading.enumerate()), list[Event]()
     with open_client_sync(_settings(ledger_url), providers={"scripted": provider}) as llm:
         unsubscribe = llm.subscribe(events.append)
         provider.replies.append(Reply(fault=FaultClass.REFUSED))
@@ -45,14 +51,17 @@ def test_events_errors_and_the_end_come_through(ledger_url: str, provider: Scrip
         with pytest.raises(AttributeError):
             llm.no_such_thing()
     assert provider.closed
-    assert "promptory-llm" not in {thread.name for thread in threading.enumerate()}
+    assert "promptory-llm" not in names_beside(others)
 
 
 def test_an_interrupted_caller_cancels_its_call(ledger_url: str, provider: ScriptedProvider) -> None:
     main = threading.main_thread().ident or 0
 
+    def is_waiting() -> bool:
+        return sys._current_frames()[main].f_code is threading.Condition.wait.__code__
+
     def interrupt() -> None:
-        while not provider.sent:
+        while not (provider.sent and is_waiting()):
             threading.Event().wait(0.005)
         signal.pthread_kill(main, signal.SIGINT)
 
@@ -68,10 +77,11 @@ def test_an_interrupted_caller_cancels_its_call(ledger_url: str, provider: Scrip
 
 
 def test_a_client_that_cannot_open_leaves_no_thread(tmp_path) -> None:
+    others = set(threading.enumerate())
     settings = CoreSettings.parse({"state": "memory", "ledger": "mysql://h/d"})
     with pytest.raises(ConfigurationError), open_client_sync(settings):
         raise AssertionError("it opened")
-    assert "promptory-llm" not in {thread.name for thread in threading.enumerate()}
+    assert "promptory-llm" not in names_beside(others)
 
 
 def test_injected_time_is_passed_on(ledger_url: str, provider: ScriptedProvider, time: VirtualTime) -> None:

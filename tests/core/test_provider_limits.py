@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Iterator
@@ -65,8 +66,8 @@ async def test_a_client_without_limits_stops_until_the_reset_and_then_goes_on(
     assert {answer.status for answer in done} == {"ok"}
     assert limit.turned_away == 0
     assert len(server.bodies) == 3 * TAKEN
-    assert len(limit.openings) == 3
-    assert limit.openings[-1] - limit.openings[0] < 2 * WINDOW_S + 5
+    assert len(limit.openings) >= 3, "more where a machine is too slow to use up a window"
+    assert all(later - earlier < WINDOW_S + 8 for earlier, later in itertools.pairwise(limit.openings))
 
 
 @pytest.mark.parametrize("state_url", ["sqlite", "redis"], indirect=True)

@@ -110,6 +110,12 @@ class ScriptedModel:
             number = len(self.requests)
         return completion(self.text(request), number, request.model)
 
+    @property
+    def asked(self) -> list[tuple[Request, CallContext]]:
+        """Every call so far, with its context; other threads may be about to add one."""
+        with self._lock:
+            return list(zip(self.requests, self.contexts, strict=True))
+
     def text(self, request: Request) -> str:
         question = request.messages[-1].content
         if JSON_MARK in question:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 from dspy_runtime.scripted import SEARCHES, MemoryJournal, ScriptedModel, completion, metric, run, undisturbed
@@ -20,9 +21,11 @@ THREADS = 3
 
 
 class Crowd:
-    """Counts how many calls are under way; answers each after a moment."""
+    """Counts how many calls are under way; answers each a moment after so many of them have met."""
 
-    def __init__(self) -> None:
+    def __init__(self, meets: int = 1) -> None:
+        self._meets = meets
+        self._met = threading.Event()
         self.asked = 0
         self.most = 0
         self._now = 0
@@ -33,6 +36,9 @@ class Crowd:
             self.asked += 1
             self._now += 1
             self.most = max(self.most, self._now)
+            if self._now >= self._meets:
+                self._met.set()
+        self._met.wait(20)
         time.sleep(0.005)
         with self._lock:
             self._now -= 1
@@ -50,7 +56,7 @@ def asking(text: str) -> Request:
 
 
 def test_no_more_calls_are_under_way_at_once_than_the_stage_has_threads() -> None:
-    model = Crowd()
+    model = Crowd(meets=THREADS)
     calls = door(model)
     crowd = [
         threading.Thread(target=calls.answer, args=(asking(f"row {number}"), Draw(), None)) for number in range(12)
@@ -60,6 +66,36 @@ def test_no_more_calls_are_under_way_at_once_than_the_stage_has_threads() -> Non
     for one in crowd:
         one.join()
     assert (model.asked, model.most) == (12, THREADS)
+
+
+def test_who_waits_for_room_asks_nothing_once_the_call_before_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Request] = []
+
+    def failing(request: Request, context: CallContext) -> Completion:
+        asked.append(request)
+        time.sleep(0.05)  # the others come to wait
+        raise ValueError("the model is away")
+
+    calls = RunCalls(failing, Journal(MemoryJournal(), "run"), CallContext(), ProgressReport(None, 0))
+    calls.limit(1)
+    halt = calls.halt
+
+    def halt_late(error: BaseException) -> None:
+        time.sleep(0.05)
+        halt(error)
+
+    monkeypatch.setattr(calls, "halt", halt_late)
+
+    def work(text: str) -> None:
+        with suppress(OptimizationHalted):
+            calls.answer(asking(text), Draw(), None)
+
+    crowd = [threading.Thread(target=work, args=(f"row {number}",)) for number in range(3)]
+    for one in crowd:
+        one.start()
+    for one in crowd:
+        one.join()
+    assert len(asked) == 1
 
 
 def test_after_a_halt_a_job_alongside_gets_what_is_known_and_nothing_more() -> None:

@@ -72,8 +72,7 @@ class Judged(ScriptedModel):
     @property
     def judging(self) -> list[tuple[Request, CallContext]]:
         """The judge's calls."""
-        calls = zip(self.requests, self.contexts, strict=True)
-        return [(request, context) for request, context in calls if request.model == SPEC.model]
+        return [(request, context) for request, context in self.asked if request.model == SPEC.model]
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def test_killed_while_answering_every_request_is_answered_once(
 ) -> None:
     http_lab, requests = small_http_lab, REQUESTS * kills
     started = http_lab.start()
-    server.faults = lambda _index, _body: Fault(latency_s=0.02)
+    server.faults = lambda _index, _body: Fault(latency_s=0.05)  # long enough for a kill to come in time
     command = [sys.executable, str(WORKER), state_of(tmp_path), http_lab.url, server.base_url, str(requests)]
     chance, killed = random.Random(5), 0
     while True:
