@@ -58,11 +58,19 @@ def test_more_rows_and_other_ids_move_nothing(spec: dict, path: UPath) -> None:
 
 
 def test_a_corrected_row_is_known_by_its_id() -> None:
-    def spelled(text: str) -> Row:
-        return make_row({"text": text}, "red", "k5", SplitFractions())
+    def spelled(text: str, key: str = "k5") -> Row:
+        return make_row({"text": text}, "red", key, SplitFractions())
 
+    same = spelled("thing that stays", "k6")
     spellings = [spelled("thing" + "!" * number) for number in range(30)]
     sealed = next(row for row in spellings if row.split is Split.TEST)
     shown = next(row for row in spellings if row.split is Split.TRAIN)
-    assert split_moves([shown], [sealed]) == SplitMoves(into_test=1, out_of_test=0)
-    assert split_moves([sealed], [shown]) == SplitMoves(into_test=0, out_of_test=1)
+    assert split_moves([same, shown], [same, sealed]) == SplitMoves(into_test=1, out_of_test=0)
+    assert split_moves([same, sealed], [same, shown]) == SplitMoves(into_test=0, out_of_test=1)
+
+
+def test_a_file_of_other_rows_under_the_same_numbers_moves_nothing() -> None:
+    def numbered(what: str) -> list[Row]:
+        return [make_row({"text": f"{what} {n}"}, "red", str(n), SplitFractions()) for n in range(100)]
+
+    assert not split_moves(numbered("thing"), numbered("animal")).any
