@@ -252,13 +252,20 @@ class LLMClient:
             last_to_first.push_async_callback(core.endpoints.close)
             last_to_first.push_async_callback(self._leave_store)
             last_to_first.push_async_callback(core.ledger.try_flush)
+            last_to_first.push_async_callback(self._settle_late)
             last_to_first.push_async_callback(core.background.drain_all)
             await core.heartbeat.stop()
+
+    async def _settle_late(self) -> None:
+        try:
+            await self._core.settler.catch_up()
+        except StateUnavailableError:
+            # A server that lost its data is given back what is open here: nobody else could ever book it.
+            await self._core.heartbeat.beat()
 
     async def _leave_store(self) -> None:
         core = self._core
         try:
-            await core.settler.catch_up()
             await core.store.close(core.owner, core.timing.clock())
         except StateUnavailableError as error:
             _log.warning("the state store is away at the end; what is open is booked when it is next opened: %s", error)

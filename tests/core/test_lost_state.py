@@ -82,6 +82,27 @@ async def test_what_was_under_way_when_the_server_forgot_is_booked_like_any_othe
     assert sum(attempt.cost_nano_usd for attempt in await b.attempts()) == provider.billed_nano_usd
 
 
+async def test_what_is_answered_between_a_loss_and_the_end_of_its_process_is_booked(
+    bench: OpenBench, provider: ScriptedProvider, forgetful_server: ValkeyServer
+) -> None:
+    settings = {"state": forgetful_server.url(), "budgets": {"day": Decimal("0.001")}, "lease_s": 600}
+    b = await bench(**settings)
+    answer_comes = asyncio.Event()
+    provider.time.busy.append(lambda: not answer_comes.is_set())
+    provider.replies.append(Reply(takes_s=1.0))
+    call = asyncio.create_task(b.llm.complete(ask(), charged_to("day")))
+    await provider.reached.wait()
+    forgetful_server.command("FLUSHALL")
+    answer_comes.set()
+    assert (await call).status == "ok"
+    await b.llm.close()
+    later = await bench(**settings)
+    assert [(one.charge, one.cost_nano_usd) for one in await later.attempts()] == [
+        ("settled", provider.billed_nano_usd)
+    ]
+    assert (await later.scope(DAY)).settled_nano_usd == provider.billed_nano_usd
+
+
 async def test_while_the_ledger_cannot_say_what_was_spent_nothing_is_admitted(
     bench: OpenBench, provider: ScriptedProvider, forgetful_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
