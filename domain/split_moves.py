@@ -26,8 +26,8 @@ def split_moves(before: Sequence[Row], now: Sequence[Row]) -> SplitMoves:
     """Where the rows of `now` were in `before`.
 
     A row is known by its text in the input columns that both versions have; where no earlier row has that text, by its
-    id: derived ids change with `dataset.inputs`, and declared ones stay while a text is corrected. Where most of the ids
-    that both versions have stand for another text, they number the rows of a file anew, and tell of no row.
+    id: derived ids change with `dataset.inputs`, and declared ones stay while a text is corrected. Where most ids that
+    both versions have stand for another text, they number the rows of a file anew, and tell of no row.
     """
     if not before or not now:
         return SplitMoves(0, 0)
