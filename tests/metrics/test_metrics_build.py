@@ -104,14 +104,34 @@ def built(
     prepared: PreparedProject,
     dbt_metrics: dg.AssetsDefinition,
 ) -> Iterator[Built]:
-    folder = tmp_path_factory.mktemp("metrics")
+    """To be looked at only: these tests may run in any order, and in several processes."""
+    one = build(tmp_path_factory.mktemp("metrics"), make_ledger, prepared, dbt_metrics)
+    yield one
+    one.ledger.database.dispose()
+
+
+@pytest.fixture
+def changeable(
+    tmp_path: Path,
+    make_ledger: Callable[[Path], Any],
+    prepared: PreparedProject,
+    dbt_metrics: dg.AssetsDefinition,
+) -> Iterator[Built]:
+    one = build(tmp_path, make_ledger, prepared, dbt_metrics)
+    yield one
+    one.ledger.database.dispose()
+
+
+def build(
+    folder: Path, make_ledger: Callable[[Path], Any], prepared: PreparedProject, dbt_metrics: dg.AssetsDefinition
+) -> Built:
     ledger = make_ledger(folder)
     fill(ledger)
     resources = resources_over(ledger, folder, prepared)
     exported = export(resources)
-    result = dg.materialize([evaluation_history, dbt_metrics, dashboard], resources=resources)
-    yield Built(ledger, resources, exported, result)
-    ledger.database.dispose()
+    return Built(
+        ledger, resources, exported, dg.materialize([evaluation_history, dbt_metrics, dashboard], resources=resources)
+    )
 
 
 def test_one_run_exports_many_days(built: Built) -> None:
@@ -251,8 +271,8 @@ def rows(resources: dict[str, Any], query: str) -> list[tuple[Any, ...]]:
         return marts.execute(query).fetchall()
 
 
-def test_a_late_attempt_changes_its_day_and_no_other(built: Built, dbt_metrics: dg.AssetsDefinition) -> None:
-    ledger, resources = built.ledger, built.resources
+def test_a_late_attempt_changes_its_day_and_no_other(changeable: Built, dbt_metrics: dg.AssetsDefinition) -> None:
+    ledger, resources = changeable.ledger, changeable.resources
     before = dict(rows(resources, "select day, sum(cost_nano_usd)::bigint from usage_by_day group by day"))
     # Marts that were not built anew keep what somebody wrote into them.
     with duckdb.connect(resources["metrics"].duckdb_path) as marts:
@@ -279,8 +299,8 @@ def test_a_late_attempt_changes_its_day_and_no_other(built: Built, dbt_metrics: 
     assert changed(ledger) == []
 
 
-def test_a_mart_that_differs_fails_the_check_and_names_the_day(built: Built) -> None:
-    ledger, resources = built.ledger, built.resources
+def test_a_mart_that_differs_fails_the_check_and_names_the_day(changeable: Built) -> None:
+    ledger, resources = changeable.ledger, changeable.resources
     with duckdb.connect(resources["metrics"].duckdb_path) as marts:
         marts.execute(
             "update usage_by_day set cost_nano_usd = cost_nano_usd + 1 where rowid = "
@@ -300,14 +320,13 @@ def test_a_mart_that_differs_fails_the_check_and_names_the_day(built: Built) -> 
     assert not evaluation.passed
     assert not run.success
 
-    with duckdb.connect(resources["metrics"].duckdb_path) as marts:
-        marts.execute("delete from usage_by_day where day = '2026-11-20'")
 
-
-def test_a_row_that_got_into_the_ledger_unmarked_is_told(built: Built) -> None:
-    ledger, resources = built.ledger, built.resources
+def test_a_row_that_got_into_the_ledger_unmarked_is_told(changeable: Built) -> None:
+    ledger, resources = changeable.ledger, changeable.resources
+    attempt_id = next(row["attempt_id"] for row in ledger.attempts if row["finished_at"].date() == FIRST.date())
     with ledger.database.session() as session:
-        session.execute(text("update attempts set cost_nano_usd = cost_nano_usd + 1 where attempt_id = 'late'"))
+        raised = text("update attempts set cost_nano_usd = cost_nano_usd + 1 where attempt_id = :attempt_id")
+        assert session.connection().execute(raised, {"attempt_id": attempt_id}).rowcount == 1
     found = set_against(ledger, resources)
     assert ("2026-11-19", "ledger") in {(one.day.isoformat(), one.against) for one in found.differences}
 
