@@ -7,14 +7,25 @@ from decimal import Decimal
 
 import pytest
 from core.asking import ask, charged_to
-from core.conftest import OpenBench
+from core.conftest import Bench, OpenBench
 from core.scripted import Reply, ScriptedProvider
 from servers.valkey import ValkeyServer
 
 from domain.errors import DatabaseUnavailableError, StateUnavailableError
 from resources.llm.ledger_database import LedgerDatabase
+from resources.llm.types import Completion
 
 DAY = "day:2026-11-22"
+
+
+async def under_way(b: Bench, provider: ScriptedProvider) -> tuple[asyncio.Task[Completion], asyncio.Event]:
+    """A call that is at the provider, and what lets its answer come."""
+    answer_comes = asyncio.Event()
+    provider.time.busy.append(lambda: not answer_comes.is_set())
+    provider.replies.append(Reply(takes_s=1.0))
+    call = asyncio.create_task(b.llm.complete(ask(), charged_to("day")))
+    await provider.reached.wait()
+    return call, answer_comes
 
 
 async def test_an_emptied_server_gets_its_spend_back_before_anything_is_admitted(
@@ -57,11 +68,7 @@ async def test_what_was_under_way_when_the_server_forgot_is_booked_like_any_othe
     await b.llm.flush()
     cost = (await b.scope(DAY)).settled_nano_usd
     provider.reached.clear()
-    answer_comes = asyncio.Event()
-    provider.time.busy.append(lambda: not answer_comes.is_set())
-    provider.replies.append(Reply(takes_s=1.0))
-    call = asyncio.create_task(b.llm.complete(ask(), charged_to("day")))
-    await provider.reached.wait()
+    call, answer_comes = await under_way(b, provider)
     forgetful_server.command("FLUSHALL")
 
     async def come_back() -> None:
@@ -87,11 +94,7 @@ async def test_what_is_answered_between_a_loss_and_the_end_of_its_process_is_boo
 ) -> None:
     settings = {"state": forgetful_server.url(), "budgets": {"day": Decimal("0.001")}, "lease_s": 600}
     b = await bench(**settings)
-    answer_comes = asyncio.Event()
-    provider.time.busy.append(lambda: not answer_comes.is_set())
-    provider.replies.append(Reply(takes_s=1.0))
-    call = asyncio.create_task(b.llm.complete(ask(), charged_to("day")))
-    await provider.reached.wait()
+    call, answer_comes = await under_way(b, provider)
     forgetful_server.command("FLUSHALL")
     answer_comes.set()
     assert (await call).status == "ok"
