@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from orchestration.environments import Environment, dagster_home
 
 CONFIG_FILE = "dagster.yaml"
 SUBFOLDER = "dagster"
+LOCK_FILE = ".opening.lock"
 
 
 def open_instance(environment: Environment) -> dg.DagsterInstance:
@@ -28,8 +32,10 @@ def open_instance(environment: Environment) -> dg.DagsterInstance:
     try:
         if home is not None:
             _check_home(home)
-            return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home)))
-        return dg.DagsterInstance.from_ref(_default_ref(environment))
+            return _opened(home, InstanceRef.from_dir(str(home)))
+        folder = environment.home.resolve() / SUBFOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        return _opened(folder, _default_ref(environment, folder))
     except (dg.DagsterError, dg.DagsterInvariantViolationError) as error:
         folder = home or Path.cwd()
         raise ConfigurationError(
@@ -39,9 +45,25 @@ def open_instance(environment: Environment) -> dg.DagsterInstance:
         ) from error
 
 
-def _default_ref(environment: Environment) -> InstanceRef:
-    folder = environment.home.resolve() / SUBFOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+def _opened(folder: Path, ref: InstanceRef) -> dg.DagsterInstance:
+    """One process after the other: two that both find no files and make them fail in Dagster's migrations."""
+    with _alone(folder):
+        return dg.DagsterInstance.from_ref(ref)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    try:
+        lock = (folder / LOCK_FILE).open("w")
+    except OSError:  # a mounted configuration: its storage is a server's
+        yield
+        return
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _default_ref(environment: Environment, folder: Path) -> InstanceRef:
     if _is_default(environment) and Path(CONFIG_FILE).is_file():
         return InstanceRef.from_dir(str(folder), config_dir=str(Path.cwd()))
     quiet: dict[str, Any] = {"telemetry": {"enabled": False}, "nux": {"enabled": False}}

@@ -14,7 +14,7 @@ from assets.compression.compression import compression
 from assets.datasets.dataset import dataset
 from assets.evaluations.evaluation import evaluation
 from assets.optimization.optimization_run import optimization_run
-from assets.partitions import tasks_partitions
+from assets.partitions import add_partitions, tasks_partitions
 from assets.promotions.promotion import promotion
 from assets.prompts.prompt_version import prompt_version
 from jobs.compress import compress
@@ -53,7 +53,7 @@ def run_assets(
     with logged(None if verbose else log), open_instance(environment) as instance:
         job = _job(environment, selection)
         close_abandoned_runs(instance)
-        instance.add_dynamic_partitions(str(tasks_partitions.name), [task])
+        add_partitions(instance, tasks_partitions, [task])
         result = job.execute_in_process(
             instance=instance,
             partition_key=task,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from assets.partition_ranges import KeyRange, bridged_ranges
-from assets.partitions import tasks_partitions
+from assets.partitions import add_partitions, tasks_partitions
 from domain.errors import StateUnavailableError
 from domain.identity import content_id
 from jobs.ingest import ingest
@@ -182,13 +182,8 @@ def _partitions_with(instance: dg.DagsterInstance, names: Sequence[str]) -> Sequ
     They are added here and not by the daemon after the tick: another sensor may add some meanwhile, and ranges cut from
     a supposed order would then be others.
     """
-    kind = str(tasks_partitions.name)
-    there = instance.get_dynamic_partitions(kind)
-    missing = sorted(frozenset(names) - frozenset(there))
-    if not missing:
-        return there
-    instance.add_dynamic_partitions(kind, missing)
-    return instance.get_dynamic_partitions(kind)
+    add_partitions(instance, tasks_partitions, sorted(names))
+    return instance.get_dynamic_partitions(str(tasks_partitions.name))
 
 
 def _after(seconds: float) -> Callable[[], bool]:

@@ -11,10 +11,11 @@ from uuid import uuid4
 
 import dagster as dg
 
+from assets.partitions import add_partitions, tasks_partitions
 from domain.errors import ConfigurationError, InputError
 from orchestration.backfill import records
 from orchestration.backfill.daemon import has_daemon
-from orchestration.backfill.graph import TASKS, AssetNode, chosen
+from orchestration.backfill.graph import AssetNode, chosen
 from orchestration.backfill.in_process import alone, is_worked_on, make_runs
 from orchestration.backfill.outcome import Outcome, read_outcome
 from orchestration.backfill.planning import make_plan
@@ -211,14 +212,16 @@ def _new(
 ) -> Record:
     planned = make_plan(environment, instance, database, nodes, partitions, force=request.force, with_costs=False)
     if not planned.to_run:
+        made_meanwhile = records.find(instance, key)
+        if made_meanwhile is not None:
+            return made_meanwhile
         left_out = "".join(f"; not in the plan: {problem}" for problem in planned.problems)
         raise InputError(
             f"nothing is to be made: all of {len(planned.partitions)} partitions are fresh{left_out}",
             field="partitions",
             mend="`--force` makes them again.",
         )
-    if planned.new_partitions:
-        instance.add_dynamic_partitions(TASKS, list(planned.new_partitions))
+    add_partitions(instance, tasks_partitions, planned.new_partitions)
     now = datetime.now(UTC)
     if way == "auto":
         way = "daemon" if has_daemon(instance, now.timestamp()) else "in_process"

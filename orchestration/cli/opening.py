@@ -12,7 +12,7 @@ from domain.errors import ConfigurationError, DatabaseUnavailableError, SchemaVe
 from domain.task import Task
 from orchestration.environments import Environment
 from resources.catalog.catalog import Catalog
-from resources.database.schema import require_current, upgrade
+from resources.database.schema import is_empty, require_current, upgrade
 from resources.database.session import Database, open_database
 from resources.database.urls import parse_database_url
 from resources.llm import CoreSettings, LLMClient, open_client
@@ -46,17 +46,18 @@ def current_database(environment: Environment) -> Iterator[Database]:
 def make_database(environment: Environment) -> None:
     """Make a SQLite database that is not there yet: the first command of a newcomer needs no other before it.
 
-    One that exists is left alone, whatever its schema: upgrading is a person's decision.
+    One that holds anything is left alone, whatever its schema: upgrading is a person's decision. A file without tables
+    is one that another first command is about to fill; this one waits for it.
 
     Raises:
         ConfigurationError, DatabaseUnavailableError: it cannot be made.
     """
-    path = parse_database_url(environment.database).path
-    if path is None or path.exists():
+    if parse_database_url(environment.database).path is None:
         return
     database = open_database(environment.database)
     try:
-        upgrade(database)
+        if is_empty(database):
+            upgrade(database)
     finally:
         database.dispose()
 

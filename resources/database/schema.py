@@ -51,6 +51,16 @@ def upgrade(database: Database) -> tuple[str | None, str]:
     return before, head_revision()
 
 
+def is_empty(database: Database) -> bool:
+    """Whether it holds no table at all, of this program or another.
+
+    Raises:
+        DatabaseUnavailableError: the database cannot be reached.
+    """
+    with database.session(read_only=True) as session:
+        return not inspect(session.connection()).get_table_names()
+
+
 def current_revision(database: Database) -> str | None:
     """The revision the database is on; None before the first upgrade."""
     with database.session(read_only=True) as session:

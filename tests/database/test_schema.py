@@ -26,6 +26,13 @@ def test_upgrade_tells_where_it_came_from(empty_database: Database):
     schema.require_current(empty_database)
 
 
+def test_only_a_database_without_any_table_is_empty(empty_database: Database):
+    assert schema.is_empty(empty_database)
+    with empty_database.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE of_somebody_else (id INTEGER)"))
+    assert not schema.is_empty(empty_database)
+
+
 def test_upgraded_schema_is_what_the_tables_say(empty_database: Database):
     schema.upgrade(empty_database)
     with empty_database.engine.connect() as connection:

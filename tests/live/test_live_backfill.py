@@ -56,7 +56,7 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tasks:
     made.prepare(monkeypatch)
     made.add(*(f"task_{number:03d}" for number in range(NUMBER)))
     with made.instance():
-        pass  # two processes that make an instance's files at once stumble over each other's migrations
+        pass  # Dagster's own processes that make an instance's files at once stumble over each other's migrations
     return made
 
 
