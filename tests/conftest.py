@@ -7,6 +7,7 @@ import signal
 from hypothesis import HealthCheck, settings
 from servers.fixtures import openai_server, upgraded_file
 from servers.gcs_server import gcs_root
+from servers.one_day import one_day
 from servers.postgres import _upgraded_name, postgres_server, postgres_url, upgraded_postgres_url
 from servers.s3_server import s3_root, s3_server
 from servers.valkey import forgetful_server, redis_url, valkey_server
@@ -15,6 +16,7 @@ __all__ = [
     "_upgraded_name",
     "forgetful_server",
     "gcs_root",
+    "one_day",
     "openai_server",
     "postgres_server",
     "postgres_url",

@@ -185,6 +185,7 @@ def test_a_call_beyond_the_task_s_budget_is_not_made(stored):
     assert stored.run("cost", "--json").value["total"]["attempts"] == 0
 
 
+@pytest.mark.usefixtures("one_day")
 def test_spending_can_be_cut_by_time(stored):
     stored.run("call", "tickets", "--input", "text=Where is it?")
     today = f"{datetime.now(UTC):%Y-%m-%d}"

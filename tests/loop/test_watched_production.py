@@ -21,6 +21,7 @@ def start(
     return definitions.resolve_job_def(job).execute_in_process(instance=instance, **options)
 
 
+@pytest.mark.usefixtures("one_day")
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_production_is_watched_and_its_costs_are_in_the_marts(

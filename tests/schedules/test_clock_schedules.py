@@ -115,6 +115,7 @@ def test_an_attempt_before_midnight_finds_its_call_that_ended_after_it(
     assert ranges(requests) == [("2026-11-24", "2026-11-25")]
 
 
+@pytest.mark.usefixtures("one_day")
 def test_a_day_that_has_not_begun_is_not_asked_for(database: Database) -> None:
     today = datetime.now(UTC).date()
     mark(database, today - timedelta(days=1), today + timedelta(days=2))

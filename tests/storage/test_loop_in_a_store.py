@@ -104,6 +104,7 @@ def ticks(place: Workplace, watching: dg.Definitions) -> Iterator[Ticks]:
         yield Ticks(watching, instance)
 
 
+@pytest.mark.usefixtures("one_day")
 def test_all_of_it_works_there(place: Workplace, bucket: UPath, ticks: Ticks, watching: dg.Definitions) -> None:
     put(bucket / "landing" / TASK / "more.csv", csv_text([Example(number) for number in range(100, 110)]))
     assert [request.partition_key for request in ticks(catalog_files)] == [TASK]
