@@ -38,7 +38,7 @@ def pause(database: Database, reference: str, now: datetime) -> Steered:
 
     Raises:
         NotFoundError, InputError: the reference names none, or several.
-        ConflictError: it has come to its end, or changed hands at the same moment.
+        ConflictError: it has come to its end, is being cancelled, or changed hands at the same moment.
     """
     return _end(database, reference, "pause", PAUSE, now)
 
@@ -153,6 +153,8 @@ def _end(database: Database, reference: str, request: str, end: StopReason, now:
         record = batches.get(session, reference)
         if BatchState(record.state).is_final:
             raise ConflictError(f"Batch {short_id(record.id)} is {record.state} already.")
+        if record.request == "cancel" and request == "pause":
+            raise ConflictError(f"Batch {short_id(record.id)} is being cancelled.")
         busy = not is_free(record, now)
         if busy:
             changed = batches.ask(session, record, request)

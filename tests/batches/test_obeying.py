@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from batches.conftest import NOW, Floor, write_csv
 from batches.provider_steps import add
 from servers.openai_batch_server import OpenAIBatchServer
 
+from domain.errors import ConflictError
 from resources.batch_inference import steering
 from resources.batch_inference.leases import Leases
 from resources.batch_inference.marks import WorkerMark
@@ -57,6 +59,20 @@ def test_a_worker_that_dies_leaves_the_wish_to_the_next(
     assert (rested.state, rested.pause_kind, rested.reason) == end
     assert (rested.worker, rested.request) == (None, None)
     assert floor.asked() == []
+
+
+@pytest.mark.parametrize("is_dead", [False, True], ids=["worker-alive", "worker-dead"])
+def test_a_pause_takes_no_cancel_back(floor: Floor, tmp_path: Path, is_dead: bool):
+    batch = floor.add(write_csv(tmp_path / "in.csv", range(5))).record
+    Leases(floor.database, WorkerMark(this_process(), "deaf"), lambda: NOW).take(batch.id, Stop())
+    assert steering.pause(floor.database, batch.id, NOW).asked
+    assert steering.cancel(floor.database, batch.id, NOW).asked
+    later = NOW + timedelta(days=1) if is_dead else NOW
+
+    with pytest.raises(ConflictError, match="is being cancelled"):
+        steering.pause(floor.database, batch.id, later)
+
+    assert steering.cancel(floor.database, batch.id, later).record.state == ("cancelled" if is_dead else "running")
 
 
 def test_a_batch_that_was_handed_over_meanwhile_is_cancelled(

@@ -62,6 +62,16 @@ def place(
     return made
 
 
+def parts_of(place: Workplace) -> dg.Definitions:
+    return dg.Definitions(
+        assets=[batch_predictions],
+        jobs=[predict_batches],
+        sensors=[batch_files, provider_batches],
+        resources=build_task_resources(place.environment),
+        executor=dg.in_process_executor,
+    )
+
+
 def tick(parts: dg.Definitions, instance: dg.DagsterInstance, sensor: Any, names: tuple[str, ...]):
     assert parts.resources is not None
     resources = {name: parts.resources[name] for name in names}
@@ -79,13 +89,7 @@ def test_no_run_waits_for_a_provider(place: Workplace, provider: OpenAIBatchServ
     (place.root / "in.csv").write_text("text\n" + "".join(f"{Example(number).text}\n" for number in range(12)))
     added = command("batch", "add", TASK, "in.csv")["batches"][0]
     assert added["options"]["how"] == "provider"
-    parts = dg.Definitions(
-        assets=[batch_predictions],
-        jobs=[predict_batches],
-        sensors=[batch_files, provider_batches],
-        resources=build_task_resources(place.environment),
-        executor=dg.in_process_executor,
-    )
+    parts = parts_of(place)
     resolved = parts.resolve_job_def("predict_batches")
     with place.instance() as instance:
         instance.add_dynamic_partitions("tasks", [TASK])
@@ -155,6 +159,24 @@ def test_a_person_without_dagster_can_wait(
     ran = command("batch", "run", batch, "--wait")["batches"][0]
     assert ran["state"] == "done"
     assert len(set(waited)) == len(waited) >= 2
+
+
+def test_the_command_tells_what_is_next_after_a_decision(place: Workplace, provider: OpenAIBatchServer):
+    (place.root / "in.csv").write_text("text\nMy crate\n")
+    batch = command("batch", "add", TASK, "in.csv", "--run")["batches"][0]["batch"]
+    known, theirs = dict(provider.jobs), "batch_000000"
+    provider.jobs.clear()
+    with place.instance() as instance:  # puts the job aside, while the batch still waits for it
+        _look_is_due(place, batch)
+        tick(parts_of(place), instance, provider_batches, ("catalog", "database", "llm"))
+    (job,) = command("batch", "show", batch)["provider_jobs"]
+    provider.jobs.update(known)
+
+    decision = ["batch", "adopt", batch, job["job"], "--provider-job", theirs]
+    told = CliRunner().invoke(app, decision)
+
+    assert "goes on by itself" in told.stdout
+    assert command("batch", "show", batch)["state"] == "waiting"
 
 
 def test_a_job_of_a_cancelled_batch_is_given_up(place: Workplace, provider: OpenAIBatchServer):

@@ -118,7 +118,7 @@ def adopt(
     """Say which of the provider's jobs is the one that was put aside, because its creation was cut off.
 
     Look for it on the provider's own page: it has the number of requests, and the time, that `promptory batch show`
-    tells. Then let the batch go on: `promptory batch resume`.
+    tells. Where the batch has paused for it, let it go on afterwards: `promptory batch resume`.
     """
     from orchestration.cli.views.batch_jobs import adopted
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from orchestration.cli.screen import emit, table
 from orchestration.environments import Environment
 from resources.batch_inference.provider_batches import by_hand
 from resources.batch_inference.provider_batches.desk import JobDesk
-from resources.database.repositories import batches
+from resources.database.repositories import batches, provider_jobs
 from resources.database.repositories.batches import BatchRecord
 from resources.database.repositories.provider_jobs import ProviderJob
 from resources.database.session import Database
@@ -29,14 +30,36 @@ from resources.storage.location import path_at
 MOST_SHOWN = 50
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What happens next to a job that was decided: where its batch rests, waits for jobs, or is at its end."""
+
+    rests: str
+    waits: str
+    ended: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A job, and its batch, after the decision. `waits`: the batch waits for jobs that are open still."""
+
+    job: ProviderJob
+    batch: BatchRecord
+    waits: bool
+
+
 def adopted(batch: str, job: str, provider_id: str, as_json: bool) -> None:
     """Take a provider's job for the one that was put aside."""
 
     async def step(database: Database, desk: JobDesk, now: datetime) -> ProviderJob:
         return await by_hand.adopt(database, desk, batch, job, provider_id, now)
 
-    then = f"Let the batch go on: promptory batch resume {batch}"
-    _tell(*_at_the_desk(step), then, "It is cancelled, and booked, with the task's next run.", as_json)
+    words = Words(
+        f"Let the batch go on: promptory batch resume {batch}",
+        "Its batch waits for it, and goes on by itself.",
+        "It is cancelled, and booked, with the task's next run.",
+    )
+    _tell(_at_the_desk(step), words, as_json)
 
 
 def written_off(batch: str, job: str, as_json: bool) -> None:
@@ -45,8 +68,12 @@ def written_off(batch: str, job: str, as_json: bool) -> None:
     async def step(database: Database, desk: JobDesk, now: datetime) -> ProviderJob:
         return await by_hand.write_off(database, desk, batch, job, now)
 
-    then = f"Its rows are asked again: promptory batch resume {batch}"
-    _tell(*_at_the_desk(step), then, "Its batch is at its end: nothing is asked again.", as_json)
+    words = Words(
+        f"Its rows are asked again: promptory batch resume {batch}",
+        "Its rows are asked again when the batch's other jobs are done.",
+        "Its batch is at its end: nothing is asked again.",
+    )
+    _tell(_at_the_desk(step), words, as_json)
 
 
 def job_values(job: ProviderJob) -> dict[str, Any]:
@@ -97,7 +124,7 @@ def _line(job: ProviderJob) -> list[object]:
 
 def _at_the_desk(
     step: Callable[[Database, JobDesk, datetime], Awaitable[ProviderJob]],
-) -> tuple[ProviderJob, BatchRecord]:
+) -> Decided:
     environment = Environment.read()
 
     async def work(database: Database) -> ProviderJob:
@@ -109,12 +136,17 @@ def _at_the_desk(
     with current_database(environment) as database:
         job = asyncio.run(work(database))
         with database.session(read_only=True) as session:
-            return job, batches.get(session, job.batch_id)
+            batch = batches.get(session, job.batch_id)
+            waits = batch.state == BatchState.WAITING and provider_jobs.has_open(session, batch.id)
+            return Decided(job, batch, waits)
 
 
-def _tell(job: ProviderJob, batch: BatchRecord, then: str, at_the_end: str, as_json: bool) -> None:
+def _tell(decided: Decided, words: Words, as_json: bool) -> None:
+    is_final = BatchState(decided.batch.state).is_final
+    then = words.ended if is_final else words.waits if decided.waits else words.rests
+
     def show(console: Console) -> None:
-        console.print(f"Provider job {short_id(job.id)} is {job.state}.")
-        console.print(at_the_end if BatchState(batch.state).is_final else then, style="dim")
+        console.print(f"Provider job {short_id(decided.job.id)} is {decided.job.state}.")
+        console.print(then, style="dim")
 
-    emit(as_json, job_values(job), show)
+    emit(as_json, job_values(decided.job), show)

@@ -230,10 +230,15 @@ def renew(session: Session, worker: str, lease_until: datetime) -> dict[str, tup
 
 
 def ask(session: Session, record: BatchRecord, request: str) -> BatchRecord | None:
-    """Ask the worker that has the batch for something; None where it changed hands meanwhile."""
+    """Ask the worker that has the batch for something; None where it changed hands or was asked else meanwhile."""
     done = session.execute(
         update(BatchRow)
-        .where(BatchRow.id == record.id, BatchRow.claim == record.claim, BatchRow.worker.is_not(None))
+        .where(
+            BatchRow.id == record.id,
+            BatchRow.claim == record.claim,
+            BatchRow.worker.is_not(None),
+            BatchRow.request.is_not_distinct_from(record.request),
+        )
         .values(request=request)
         .returning(BatchRow.id)
         .execution_options(synchronize_session=False)
