@@ -175,11 +175,11 @@ class EvaluationEngine:
             NotFoundError: the dataset's rows are gone.
         """
         shown = rows_shown(prompt, self._rows_of(split))
-        if not any(own.row_id for own in shown):
+        if not any(own.alike for own in shown):
             return 0
         others = [row for other in Split if other is not split for row in self._rows_of(other)]
         both = zip(shown, rows_shown(prompt, others), strict=True)
-        return len({own.row_id for own, other in both if own.row_id and not other.row_id})
+        return len({own.row_id or own for own, other in both if own.alike and not other.alike})
 
     def _open(self, contract: OutputContract) -> dict[str, AskingSpec | OpenedEvaluator]:
         """Every evaluator by its name, the metric first; those that ask a model need no opening."""

@@ -13,31 +13,49 @@ _Fields = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class ShownRow:
-    """One demonstration. `row_id` and `split` are None where no row has its inputs: a person wrote it."""
+    """One demonstration.
+
+    Attributes:
+        row_id: the row it shows; None where no row has its inputs (a person wrote it), or where several have them: a
+            later step may read one field of a row, such as its language.
+        split: of that row, or of all of them where they are of one split.
+        alike: how many rows have its inputs.
+    """
 
     step: str
     number: int
     row_id: str | None
     split: str | None
+    alike: int
 
 
 def rows_shown(prompt: PromptVersion, rows: Iterable[Row]) -> list[ShownRow]:
     """Every demonstration of `prompt` with the row of `rows` whose text it shows.
 
-    A demonstration has the fields its step's template reads, so that it is compared in those only. Where several rows
-    agree in them, the first by row id is named.
+    A demonstration has the fields its step's template reads, so that it is compared in those only.
     """
-    ordered = sorted(rows, key=lambda row: row.row_id)
-    known: dict[tuple[str, ...], dict[_Fields, Row]] = {}
+    given = list(rows)
+    known: dict[tuple[str, ...], dict[_Fields, list[Row]]] = {}
     shown: list[ShownRow] = []
     for step in prompt.steps:
         for number, demonstration in enumerate(step.demonstrations, start=1):
-            names = _row_fields(demonstration, ordered[0].inputs if ordered else {})
+            names = _row_fields(demonstration, given[0].inputs if given else {})
             if names not in known:
-                known[names] = _by_text(ordered, names)
-            row = known[names].get(_text(demonstration.inputs, names)) if names else None
-            shown.append(ShownRow(step.name, number, row.row_id if row else None, str(row.split) if row else None))
+                known[names] = _by_text(given, names)
+            alike = known[names].get(_text(demonstration.inputs, names), []) if names else []
+            shown.append(_shown(step.name, number, alike))
     return shown
+
+
+def _shown(step: str, number: int, alike: list[Row]) -> ShownRow:
+    splits = {str(row.split) for row in alike}
+    return ShownRow(
+        step,
+        number,
+        row_id=alike[0].row_id if len(alike) == 1 else None,
+        split=splits.pop() if len(splits) == 1 else None,
+        alike=len(alike),
+    )
 
 
 def _row_fields(demonstration: Demonstration, inputs: Mapping[str, str]) -> tuple[str, ...]:
@@ -45,10 +63,10 @@ def _row_fields(demonstration: Demonstration, inputs: Mapping[str, str]) -> tupl
     return tuple(sorted(name for name in demonstration.inputs if name in inputs))
 
 
-def _by_text(ordered: list[Row], names: tuple[str, ...]) -> dict[_Fields, Row]:
-    found: dict[_Fields, Row] = {}
-    for row in ordered:
-        found.setdefault(_text(row.inputs, names), row)
+def _by_text(rows: list[Row], names: tuple[str, ...]) -> dict[_Fields, list[Row]]:
+    found: dict[_Fields, list[Row]] = {}
+    for row in rows:
+        found.setdefault(_text(row.inputs, names), []).append(row)
     return found
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 from upath import UPath
 
-from domain.dataset import DatasetVersion, Row, SplitFractions, make_row
+from domain.dataset import DatasetVersion, Row, Split, SplitFractions, make_row
 from domain.errors import NotFoundError
+from domain.prompt import PromptVersion
 from resources.database.repositories import dataset_versions, evaluations, ledger, prompt_versions
 from resources.database.repositories.evaluations import EvaluationRecord
 from resources.database.repositories.ledger import CallRecord
@@ -17,7 +18,7 @@ from resources.database.repositories.prompt_versions import PromptVersionRecord
 from resources.database.session import Database
 from resources.evaluation.results import ExampleResult
 from resources.evaluation.stored_examples import read_examples
-from resources.lineage.demonstrations import rows_shown
+from resources.lineage.demonstrations import ShownRow, rows_shown
 from resources.lineage.removed_calls import RemovedCalls
 from resources.lineage.row_references import find_versions, resolve_row_id
 from resources.storage.datasets import DatasetStore
@@ -96,6 +97,7 @@ class _Tracer:
         self._task = task
         self._row_id = row_id
         self._missing: list[str] = []
+        self._rows: dict[str, list[Row]] = {}
 
     def trace(self) -> RowTrace:
         held = self._held()
@@ -158,14 +160,28 @@ class _Tracer:
         ]
 
     def _showings(self, record: PromptVersionRecord, held: Sequence[RowInVersion]) -> list[Showing]:
-        distinct = {one.row.input_id: one.row for one in held}
-        places = {
-            (shown.step, shown.number): Showing(record, shown.step, shown.number)
-            for row in distinct.values()
-            for shown in rows_shown(record.prompt, [row])
-            if shown.row_id is not None
-        }
-        return list(places.values())
+        distinct = {one.row.input_id: one for one in held}
+        return [
+            Showing(record, step, number)
+            for step, number in sorted({place for one in distinct.values() for place in self._places(record, one)})
+        ]
+
+    def _places(self, record: PromptVersionRecord, held: RowInVersion) -> set[tuple[str, int]]:
+        """Where the prompt shows the row; other rows are read only where some of them might be shown there instead."""
+        places = {(one.step, one.number) for one in rows_shown(record.prompt, [held.row]) if one.alike}
+        if not places or _shows_whole_rows(record.prompt, held.row):
+            return places
+        return {(one.step, one.number) for one in self._all_shown(record, held.dataset) if one.row_id == self._row_id}
+
+    def _all_shown(self, record: PromptVersionRecord, dataset: DatasetVersion) -> list[ShownRow]:
+        if dataset.id not in self._rows:
+            self._rows[dataset.id] = DatasetStore(self._root).read(dataset, list(Split))
+        return rows_shown(record.prompt, self._rows[dataset.id])
+
+
+def _shows_whole_rows(prompt: PromptVersion, row: Row) -> bool:
+    """Whether every demonstration has all of the row's fields, in which no two rows of a version agree."""
+    return all(row.inputs.keys() <= shown.inputs.keys() for step in prompt.steps for shown in step.demonstrations)
 
 
 def _derived_id(row: Row) -> str:

@@ -10,9 +10,12 @@ from upath import UPath
 
 from domain.dataset import Split, SplitFractions, make_row
 from domain.errors import InputError, NotFoundError
-from resources.database.repositories import dataset_versions
+from domain.prompt import Demonstration, PromptStep
+from resources.database.repositories import dataset_versions, prompt_versions
 from resources.database.session import Database
+from resources.lineage.demonstrations import rows_shown
 from resources.lineage.row_trace import RowTrace, trace_row
+from resources.storage.datasets import DatasetStore
 
 
 @pytest.fixture
@@ -63,6 +66,33 @@ def test_a_row_leads_to_the_prompts_that_show_it(history: History):
     shown = [(one.prompt.id, one.step, one.number) for one in follow(history, TASK, "row-0002").shown_in]
     assert shown == [(history.learned.id, "answer", 2)]
     assert follow(history, TASK, "row-0003").shown_in == ()
+
+
+def test_only_the_one_row_that_a_demonstration_can_be_is_told(history: History):
+    """The second step reads the channel, which all rows have in common, and an answer of the first."""
+    later = PromptStep(
+        name="reply",
+        output_prompt="{{ channel }} {{ answer }}",
+        demonstrations=(Demonstration(inputs={"channel": "mail", "answer": "no"}, output="no"),),
+    )
+    (first,) = history.learned.steps
+    both = history.learned.with_steps((first.model_copy(update={"name": "answer"}), later))
+    with history.database.session() as session:
+        prompt_versions.register(session, TASK, both, created_by="optimizer:x", now=NOW)
+
+    of_two, of_six = follow(history, TASK, "row-0002"), follow(history, TASK, "row-0006")
+
+    assert sorted({(one.step, one.number) for one in of_two.shown_in}) == [("answer", 2)]
+    assert {one.prompt.id for one in of_two.shown_in} == {history.learned.id, both.id}
+    assert of_six.shown_in == ()
+    rows = DatasetStore(history.root).read(history.first, [Split.TRAIN, Split.DEV])
+    shown = [(one.step, one.row_id, one.split, one.alike) for one in rows_shown(both, rows)]
+    assert shown == [
+        ("answer", "row-0001", "train", 1),
+        ("answer", "row-0002", "train", 1),
+        ("answer", None, None, 0),
+        ("reply", None, None, 3),
+    ]
 
 
 @pytest.mark.parametrize("where", [TASK, f"{TASK}@v1", f"{TASK}@1", "first", "prefix"])

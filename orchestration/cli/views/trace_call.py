@@ -161,10 +161,15 @@ def _run_text(run: OptimizationRunRecord, role: str | None) -> str:
 
 def _demonstrations_text(prompt: PromptOrigin) -> str:
     ids = [one.row_id for one in prompt.demonstrations if one.row_id is not None]
-    by_hand = len(prompt.demonstrations) - len(ids)
+    several = sum(one.alike > 1 for one in prompt.demonstrations)
+    by_hand = sum(one.alike == 0 for one in prompt.demonstrations)
     more = f" and {len(ids) - SHOWN_ROWS} more" if len(ids) > SHOWN_ROWS else ""
-    parts = [f"{len(ids)} of its rows: {', '.join(ids[:SHOWN_ROWS])}{more}"] if ids else []
-    return "; ".join([*parts, *([f"{by_hand} that are no row of it"] if by_hand else [])])
+    parts = [
+        f"{len(ids)} of its rows: {', '.join(ids[:SHOWN_ROWS])}{more}" if ids else "",
+        f"{several} whose fields several of its rows have" if several else "",
+        f"{by_hand} that are no row of it" if by_hand else "",
+    ]
+    return "; ".join(part for part in parts if part)
 
 
 def _show_attempts(console: Console, title: str, money: CallMoney) -> None:
