@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 
 from hypothesis import HealthCheck, settings
+from one_day import one_day
 from servers.fixtures import openai_server, upgraded_file
 from servers.gcs_server import gcs_root
-from servers.one_day import one_day
 from servers.postgres import _upgraded_name, postgres_server, postgres_url, upgraded_postgres_url
 from servers.s3_server import s3_root, s3_server
 from servers.valkey import forgetful_server, redis_url, valkey_server

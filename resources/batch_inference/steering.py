@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy.orm import Session
 from upath import UPath
 
 from domain.batch.states import BatchState
@@ -61,14 +62,22 @@ def resume(database: Database, reference: str, now: datetime) -> Steered:
     """
     with database.session() as session:
         record = batches.get(session, reference)
-        # A job that was put aside may be decided before any worker has told of it.
-        is_left = record.state == BatchState.WAITING and not provider_jobs.has_open(session, record.id)
-        if record.state != BatchState.PAUSED and not is_left:
+        if not may_be_resumed(session, record):
             raise ConflictError(f"Batch {short_id(record.id)} is {record.state}, not paused.")
         resumed = batches.rest(session, record, BatchState.PENDING, None, "", now)
         if resumed is None:
             raise batches.taken_over(record.id)
         return Steered(resumed, asked=False)
+
+
+def may_be_resumed(session: Session, record: BatchRecord) -> bool:
+    """Whether the batch goes on only when a person says so: it is paused, or waits for nothing any more.
+
+    The latter is so where a job that was put aside is decided before any worker has told of it.
+    """
+    if record.state == BatchState.WAITING:
+        return not provider_jobs.has_open(session, record.id)
+    return record.state == BatchState.PAUSED
 
 
 def retry(database: Database, root: UPath, reference: str, now: datetime) -> TakenIn:

@@ -75,6 +75,9 @@ class RowTrace:
 def trace_row(database: Database, root: UPath, where: str, reference: str) -> RowTrace:
     """Follow a row to all it touched; one column of each of the task's snapshots is read on the way.
 
+    Where a prompt's demonstrations have a part of its fields, the snapshot that holds it is read whole, to see whether
+    another row may be meant.
+
     Args:
         where: a task, `TASK@v3`, or the beginning of a dataset version's id: there the row must be.
         reference: the row's id, or at least its first 6 characters.

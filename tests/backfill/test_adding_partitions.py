@@ -27,9 +27,9 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 class Rival:
     """Another process, which adds one key right before every insert of this one, as long as it has some."""
 
-    def __init__(self, file: Path, *keys: str) -> None:
+    def __init__(self, file: Path) -> None:
         self._file = file
-        self.left = list(keys)
+        self.left: list[str] = []
 
     def __call__(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
         if "INSERT INTO dynamic_partitions" in statement and self.left:

@@ -179,6 +179,19 @@ def test_the_command_tells_what_is_next_after_a_decision(place: Workplace, provi
     assert command("batch", "show", batch)["state"] == "waiting"
 
 
+def test_the_command_tells_to_resume_a_batch_that_rests(place: Workplace, provider: OpenAIBatchServer):
+    (place.root / "in.csv").write_text("text\nMy crate\n")
+    batch = command("batch", "add", TASK, "in.csv", "--run")["batches"][0]["batch"]
+    provider.jobs.clear()
+    assert command("batch", "run", batch)["batches"][0]["pause_kind"] == "quarantine"
+    (job,) = command("batch", "show", batch)["provider_jobs"]
+
+    told = CliRunner().invoke(app, ["batch", "write-off", batch, job["job"]])
+
+    assert f"promptory batch resume {batch}" in told.stdout
+    assert command("batch", "resume", batch)["state"] == "pending"
+
+
 def test_a_job_of_a_cancelled_batch_is_given_up(place: Workplace, provider: OpenAIBatchServer):
     (place.root / "in.csv").write_text("text\nMy crate\n")
     batch = command("batch", "add", TASK, "in.csv", "--run")["batches"][0]["batch"]

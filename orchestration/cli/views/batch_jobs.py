@@ -18,9 +18,10 @@ from orchestration.cli.figures import dollars, usd
 from orchestration.cli.opening import current_database
 from orchestration.cli.screen import emit, table
 from orchestration.environments import Environment
+from resources.batch_inference import steering
 from resources.batch_inference.provider_batches import by_hand
 from resources.batch_inference.provider_batches.desk import JobDesk
-from resources.database.repositories import batches, provider_jobs
+from resources.database.repositories import batches
 from resources.database.repositories.batches import BatchRecord
 from resources.database.repositories.provider_jobs import ProviderJob
 from resources.database.session import Database
@@ -32,20 +33,20 @@ MOST_SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What happens next to a job that was decided: where its batch rests, waits for jobs, or is at its end."""
+    """What is next for a job that was decided: where its batch rests, goes on by itself, or is at its end."""
 
     rests: str
-    waits: str
+    goes_on: str
     ended: str
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A job, and its batch, after the decision. `waits`: the batch waits for jobs that are open still."""
+    """A job, and its batch, after the decision. `rests`: the batch goes on only when a person resumes it."""
 
     job: ProviderJob
     batch: BatchRecord
-    waits: bool
+    rests: bool
 
 
 def adopted(batch: str, job: str, provider_id: str, as_json: bool) -> None:
@@ -56,7 +57,7 @@ def adopted(batch: str, job: str, provider_id: str, as_json: bool) -> None:
 
     words = Words(
         f"Let the batch go on: promptory batch resume {batch}",
-        "Its batch waits for it, and goes on by itself.",
+        "Its batch goes on by itself.",
         "It is cancelled, and booked, with the task's next run.",
     )
     _tell(_at_the_desk(step), words, as_json)
@@ -70,7 +71,7 @@ def written_off(batch: str, job: str, as_json: bool) -> None:
 
     words = Words(
         f"Its rows are asked again: promptory batch resume {batch}",
-        "Its rows are asked again when the batch's other jobs are done.",
+        "Its rows are asked again when its batch goes on, which it does by itself.",
         "Its batch is at its end: nothing is asked again.",
     )
     _tell(_at_the_desk(step), words, as_json)
@@ -137,13 +138,12 @@ def _at_the_desk(
         job = asyncio.run(work(database))
         with database.session(read_only=True) as session:
             batch = batches.get(session, job.batch_id)
-            waits = batch.state == BatchState.WAITING and provider_jobs.has_open(session, batch.id)
-            return Decided(job, batch, waits)
+            return Decided(job, batch, steering.may_be_resumed(session, batch))
 
 
 def _tell(decided: Decided, words: Words, as_json: bool) -> None:
     is_final = BatchState(decided.batch.state).is_final
-    then = words.ended if is_final else words.waits if decided.waits else words.rests
+    then = words.ended if is_final else words.rests if decided.rests else words.goes_on
 
     def show(console: Console) -> None:
         console.print(f"Provider job {short_id(decided.job.id)} is {decided.job.state}.")
