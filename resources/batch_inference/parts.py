@@ -13,7 +13,7 @@ from resources.database.repositories import batch_chunks
 from resources.database.repositories.batch_chunks import ChunkRecord
 from resources.database.repositories.batches import BatchRecord
 from resources.database.session import Database
-from resources.storage.reading import open_to_read
+from resources.storage.parquet import read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,12 +29,9 @@ def read_standing(
         OSError: the storage root cannot be used.
         DatabaseUnavailableError: as `Database.session`.
     """
-    import pyarrow.parquet as pq
-
     path = root / batch.folder / str(chunk.path)
     try:
-        with open_to_read(path) as stream:
-            return pq.read_table(stream, columns=columns)
+        return read_table(path, columns)
     except FileNotFoundError:
         with database.session(read_only=True) as session:
             now = batch_chunks.list_chunks(session, batch.id)[chunk.chunk]

@@ -16,7 +16,7 @@ from domain.contracts import JsonContract, OutputContract
 from domain.identity import canonical_json
 from resources.database.repositories.batch_chunks import ChunkRecord
 from resources.storage.atomic import write_atomically
-from resources.storage.reading import open_to_read
+from resources.storage.parquet import read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -166,10 +166,7 @@ def read_part(folder: UPath, relative: str, columns: list[str] | None = None) ->
     Raises:
         OSError: the part is gone.
     """
-    import pyarrow.parquet as pq
-
-    with open_to_read(folder / relative) as stream:
-        return pq.read_table(stream, columns=columns).to_pylist()
+    return read_table(folder / relative, columns).to_pylist()
 
 
 def _typed_fields(contract: OutputContract) -> dict[str, str]:

@@ -11,7 +11,7 @@ import orjson
 from upath import UPath
 
 from domain.batch.rows import InputRow
-from resources.storage.reading import open_to_read
+from resources.storage.parquet import read_row_group
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,10 +72,7 @@ class Snapshot:
         Raises:
             OSError: the file is gone.
         """
-        import pyarrow.parquet as pq
-
-        with open_to_read(self._path) as stream, pq.ParquetFile(stream) as file:
-            table = file.read_row_group(chunk)
+        table = read_row_group(self._path, chunk)
         columns = (table.column(name).to_pylist() for name in _schema().names)
         return [
             InputRow(number, source_row, key, orjson.loads(inputs), problem)
@@ -89,10 +86,7 @@ def read_inputs(folder: UPath, chunk: int) -> list[tuple[str, str | None]]:
     Raises:
         FileNotFoundError: the file is gone.
     """
-    import pyarrow.parquet as pq
-
-    with open_to_read(folder / NAME) as stream, pq.ParquetFile(stream) as file:
-        table = file.read_row_group(chunk, columns=["inputs", "problem"])
+    table = read_row_group(folder / NAME, chunk, ["inputs", "problem"])
     return list(zip(*(table.column(name).to_pylist() for name in ("inputs", "problem")), strict=True))
 
 

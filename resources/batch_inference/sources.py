@@ -12,7 +12,8 @@ from upath import UPath
 from domain.errors import InputError
 from resources.catalog.sources.arrow import batch_rows
 from resources.catalog.sources.delimited import read_delimited
-from resources.catalog.sources.reading import RawRow
+from resources.catalog.sources.reading import RawRow, refuse_repeated
+from resources.storage.parquet import read_batches
 from resources.storage.reading import open_to_read
 
 LONGEST_LINE = 10_000_000
@@ -154,14 +155,13 @@ def _json_row(number: int, line: bytes) -> RawRow:
 def read_parquet(stream: BinaryIO, path: UPath) -> Iterator[RawRow]:
     """A Parquet file, row group by row group."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     number = 0
     try:
-        with pq.ParquetFile(stream) as file:
-            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
-                yield from batch_rows(batch, number + 1)
-                number += batch.num_rows
+        for batch in read_batches(stream, ROWS_AT_ONCE):
+            refuse_repeated(batch.schema.names, path)
+            yield from batch_rows(batch, number + 1)
+            number += batch.num_rows
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(
             f"not a readable Parquet file: {error}", file=str(path), row=number + 1, mend="write it again."

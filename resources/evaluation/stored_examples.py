@@ -11,7 +11,8 @@ from domain.errors import NotFoundError
 from domain.evaluators.row_score import RowScore, ScoreStatus
 from resources.database.repositories.evaluations import EvaluationRecord
 from resources.evaluation.results import ExampleResult
-from resources.storage.reading import is_there, open_to_read
+from resources.storage.parquet import Filter, read_table
+from resources.storage.reading import is_there
 
 _SCORE = "score."
 
@@ -22,16 +23,13 @@ def read_examples(root: UPath, record: EvaluationRecord, row_id: str | None = No
     Raises:
         NotFoundError: the examples' file is gone.
     """
-    import pyarrow.parquet as pq
-
     path = root / record.storage_path
     if not is_there(path):
         raise NotFoundError(
             "the examples of an evaluation are gone", file=str(path), mend="restore the file, or evaluate again."
         )
-    filters = None if row_id is None else [("row_id", "==", row_id)]
-    with open_to_read(path) as stream:
-        found = pq.read_table(stream, filters=filters).to_pylist()
+    filters: list[Filter] | None = None if row_id is None else [("row_id", "==", row_id)]
+    found = read_table(path, filters=filters).to_pylist()
     return tuple(sorted((_example(one, record.metric) for one in found), key=lambda example: example.input_id))
 
 

@@ -9,7 +9,8 @@ from upath import UPath
 from domain.errors import NotFoundError
 from domain.statistics.intervals import Interval, mean_interval
 from resources.database.repositories.evaluations import EvaluationRecord
-from resources.storage.reading import is_there, open_to_read
+from resources.storage.parquet import read_table
+from resources.storage.reading import is_there
 
 
 def read_scores(root: UPath, record: EvaluationRecord) -> dict[str, float]:
@@ -18,15 +19,12 @@ def read_scores(root: UPath, record: EvaluationRecord) -> dict[str, float]:
     Raises:
         NotFoundError: the examples' file is gone.
     """
-    import pyarrow.parquet as pq
-
     path = root / record.storage_path
     if not is_there(path):
         raise NotFoundError(
             "the examples of an evaluation are gone", file=str(path), mend="restore the file, or evaluate again."
         )
-    with open_to_read(path) as stream:
-        table = pq.read_table(stream, columns=["input_id", "score"])
+    table = read_table(path, columns=["input_id", "score"])
     scores = zip(table["input_id"].to_pylist(), table["score"].to_pylist(), strict=True)
     return {input_id: score for input_id, score in scores if score is not None}
 

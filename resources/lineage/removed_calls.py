@@ -15,10 +15,9 @@ from resources.database.repositories.call_references import ID_LENGTH
 from resources.database.repositories.ledger import AttemptRecord, CallRecord
 from resources.database.repositories.references import MIN_PREFIX_LENGTH
 from resources.storage.call_log import attempts_path, calls_path
-from resources.storage.reading import is_there, open_to_read
+from resources.storage.parquet import Filter, read_table
+from resources.storage.reading import is_there
 from resources.storage.removed_rows import as_record
-
-Filter = tuple[str, str, Any]
 
 _SHOWN = 5
 _LONGEST_CALL = timedelta(days=2)
@@ -73,8 +72,5 @@ class RemovedCalls:
 
 
 def _rows(path: UPath, filters: Sequence[Filter], columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
     if is_there(path):
-        with open_to_read(path) as stream:
-            yield from pq.read_table(stream, filters=list(filters), columns=columns).to_pylist()
+        yield from read_table(path, columns, filters).to_pylist()

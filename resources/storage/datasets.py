@@ -12,7 +12,8 @@ from domain.dataset import DatasetVersion, Row, Split
 from domain.errors import NotFoundError
 from domain.identity import canonical_json
 from resources.storage.atomic import write_atomically
-from resources.storage.reading import is_there, open_to_read
+from resources.storage.parquet import Filter, read_table
+from resources.storage.reading import is_there
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,7 +44,7 @@ class DatasetStore:
         Raises:
             NotFoundError: the snapshot's file is gone.
         """
-        wanted = [("split", "in", [str(split) for split in splits])]
+        wanted: list[Filter] = [("split", "in", [str(split) for split in splits])]
         return sorted((_row(one) for one in self._table_of(version, wanted)), key=lambda row: row.input_id)
 
     def sample_inputs(self, version: DatasetVersion, splits: Collection[Split], most: int) -> list[dict[str, str]]:
@@ -52,7 +53,7 @@ class DatasetStore:
         Raises:
             NotFoundError: the snapshot's file is gone.
         """
-        wanted = [("split", "in", [str(split) for split in splits])]
+        wanted: list[Filter] = [("split", "in", [str(split) for split in splits])]
         rows = self._table_of(version, wanted, ["inputs"])
         chosen = rows if len(rows) <= most else [rows[place * len(rows) // most] for place in range(most)]
         return [json.loads(one["inputs"]) for one in chosen]
@@ -75,10 +76,8 @@ class DatasetStore:
         return sorted(one["row_id"] for one in self._table_of(version, None, ["row_id"]))
 
     def _table_of(
-        self, version: DatasetVersion, filters: list[tuple[str, str, Any]] | None, columns: list[str] | None = None
+        self, version: DatasetVersion, filters: list[Filter] | None, columns: list[str] | None = None
     ) -> list[dict[str, Any]]:
-        import pyarrow.parquet as pq
-
         path = self._root / version.storage_path
         if not is_there(path):
             raise NotFoundError(
@@ -86,8 +85,7 @@ class DatasetStore:
                 file=str(path),
                 mend="restore the file, or ingest the dataset again.",
             )
-        with open_to_read(path) as stream:
-            return pq.read_table(stream, filters=filters, columns=columns).to_pylist()
+        return read_table(path, columns, filters).to_pylist()
 
 
 class TrainingRows:

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from upath import UPath
 
+from resources.storage.parquet import read_batches
 from resources.storage.reading import open_to_read
 
 if TYPE_CHECKING:
@@ -67,10 +68,9 @@ def as_record(row: dict[str, Any], record: type[Record]) -> Record:
 
 def _batches(stream: IO[bytes], path: UPath, batch_rows: int) -> Iterator[list[dict[str, Any]]]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        for batch in pq.ParquetFile(stream).iter_batches(batch_size=batch_rows):
+        for batch in read_batches(stream, batch_rows):
             yield batch.to_pylist()
     except pa.ArrowException as error:
         raise OSError(f"{path} cannot be read as Parquet: {error}") from error

@@ -36,6 +36,13 @@ def test_a_cell_that_python_does_not_have_is_left_out(cell: pa.Array, problem: s
     assert problem in second.unreadable["day"]
 
 
+def test_a_parquet_file_with_two_columns_of_one_name_is_refused(tmp_path: Path):
+    table = pa.Table.from_arrays([pa.array(["one"]), pa.array(["two"])], names=["text", "text"])
+    pq.write_table(table, tmp_path / "in.parquet")
+    with pytest.raises(InputError, match="names 'text' twice"):
+        list(FileSource(UPath(tmp_path / "in.parquet")).rows())
+
+
 ROWS = [f"{number},row {number}\n" for number in range(1, 1001)]
 
 

@@ -12,6 +12,7 @@ import pytest
 from upath import UPath
 
 from domain.batch.rows import make_input_row
+from domain.errors import InputError
 from domain.task import Task
 from resources.catalog.ingest import Ingested, ingest
 
@@ -41,6 +42,13 @@ def test_bytes_of_a_parquet_file_are_no_text(task: Task, tmp_path: Path) -> None
     every = task.model_copy(update={"dataset": task.dataset.model_copy(update={"max_quarantined": 1.0})})
     with pytest.raises(Exception, match="2 of 2 rows cannot be used; the first: the field is bytes, not text"):
         ingest(every, [UPath(tmp_path / "rows.parquet")])
+
+
+def test_a_parquet_file_with_two_columns_of_one_name_is_refused(task: Task, tmp_path: Path) -> None:
+    table = pa.Table.from_arrays([pa.array(["thing"])] * 3, names=["text", "label", "text"])
+    pq.write_table(table, tmp_path / "rows.parquet")
+    with pytest.raises(InputError, match="names 'text' twice"):
+        ingest(task, [UPath(tmp_path / "rows.parquet")])
 
 
 @pytest.mark.parametrize("optional", [{}, {"note": None}, {"note": ""}])

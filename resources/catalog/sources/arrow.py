@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from upath import UPath
 
 from domain.errors import InputError
-from resources.catalog.sources.reading import RawRow, RawTable
+from resources.catalog.sources.reading import RawRow, RawTable, refuse_repeated
+from resources.storage.parquet import read_table
 from resources.storage.reading import open_to_read
 
 if TYPE_CHECKING:
@@ -25,14 +26,12 @@ def read_parquet(path: UPath) -> RawTable:
     """A Parquet file.
 
     Raises:
-        InputError: it is damaged.
+        InputError: it is damaged, has no row, or two columns of one name.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        with open_to_read(path) as file:
-            table = pq.read_table(file)
+        table = read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"not a readable Parquet file: {error}", file=str(path), mend="write it again.") from error
     return _as_table([table], {}, path)
@@ -96,6 +95,7 @@ def _arrow_tables(folder: UPath) -> Iterator[pa.Table]:
 def _as_table(tables: list[pa.Table], names: ClassNames, path: UPath) -> RawTable:
     if not tables or not any(table.num_rows for table in tables):
         raise InputError("the dataset is empty", file=str(path), mend="add rows.")
+    refuse_repeated(tables[0].column_names, path)
     return RawTable(tuple(tables[0].column_names), _rows(tables, names))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from upath import UPath
 
 from domain.errors import InputError
-from resources.catalog.sources.reading import RawRow, RawTable
+from resources.catalog.sources.reading import RawRow, RawTable, refuse_repeated
 
 LONGEST_CELL = 10_000_000
 """Characters. Python's own limit of 128 KiB is below what is set aside, cell by cell, with a reason of its own."""
@@ -73,11 +73,5 @@ def _columns(cells: list[str], path: UPath) -> tuple[str, ...]:
     if not any(name.strip() for name in cells):
         raise InputError("the file has no header line", file=str(path), row=1, mend="name the columns in line 1.")
     columns = tuple(name.strip() for name in cells)
-    if repeated := {name for name in columns if columns.count(name) > 1}:
-        raise InputError(
-            f"the header names {', '.join(sorted(repeated))!r} twice",
-            file=str(path),
-            row=1,
-            mend="give every column a name of its own.",
-        )
+    refuse_repeated(columns, path, row=1)
     return columns

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from upath import UPath
+
+from domain.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +35,18 @@ class RawTable:
 
     columns: tuple[str, ...]
     rows: Iterator[RawRow]
+
+
+def refuse_repeated(columns: Sequence[str], path: UPath, row: int | None = None) -> None:
+    """See that every column has a name of its own; `row` is the header's.
+
+    Raises:
+        InputError: a name stands twice.
+    """
+    if repeated := {name for name in columns if columns.count(name) > 1}:
+        raise InputError(
+            f"the header names {', '.join(sorted(repeated))!r} twice",
+            file=str(path),
+            row=row,
+            mend="give every column a name of its own.",
+        )
