@@ -1,10 +1,12 @@
 """Sensor: retries that Dagster noted and then lost sight of."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster import DagsterEventType
-from dagster._core.storage.tags import WILL_RETRY_TAG  # by which Dagster itself knows them
+from dagster._core.execution.backfill import BulkActionStatus  # public only as words in the UI
+from dagster._core.storage.tags import BACKFILL_ID_TAG, WILL_RETRY_TAG  # by which Dagster itself knows them
 
 INTERVAL_S = 60
 OVERDUE = timedelta(seconds=60)
@@ -23,31 +25,58 @@ CURSOR = f"EVENT_LOG_CONSUMER_CURSOR-{DagsterEventType.RUN_FAILURE.value}"
     description=(
         "Dagster starts runs that died again. When the daemon reads of a run's failure before the run is marked as "
         "failed, it passes over it for good: the run waits for a retry that never comes, and so does its backfill. "
-        "This sensor lets the daemon read such failures once more."
+        "When it looks at a backfill after a run is marked as failed and before it is marked as one that is to be "
+        "started again, it takes the backfill for ended, and starts none of its runs again. This sensor opens such "
+        "backfills again, and lets the daemon read such failures once more."
     ),
 )
 def lost_retries(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Put the daemon's cursor back before the failures it passed over; it starts no run twice."""
-    waiting = overdue_retries(context.instance, datetime.now(UTC))
-    if not waiting:
+    overdue = overdue_retries(context.instance, datetime.now(UTC))
+    if not overdue:
         return dg.SkipReason("Every run that is to be started again was.")
+    for backfill_id in reopen_backfills(context.instance, overdue):
+        context.log.info(
+            f"Backfill {backfill_id} is open again: it was ended while a run of it was to be started again."
+        )
+    waiting = {run.run_id for run in overdue}
     if put_back(context.instance, waiting):
         return dg.SkipReason(f"{len(waiting)} runs wait for their retry; Dagster's daemon reads of them once more.")
     context.log.warning(f"Dagster has lost sight of these runs; start them again by hand: {', '.join(sorted(waiting))}")
     return dg.SkipReason(f"{len(waiting)} runs wait for a retry, and their failures are not found in the event log.")
 
 
-def overdue_retries(instance: dg.DagsterInstance, now: datetime) -> set[str]:
+def overdue_retries(instance: dg.DagsterInstance, now: datetime) -> list[dg.DagsterRun]:
     """Runs that failed a while ago and are to be started again, but were not."""
-    failed = dg.RunsFilter(
-        statuses=[dg.DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "true"}, updated_after=now - LOOK_BACK
-    )
-    return {
-        record.dagster_run.run_id
-        for record in instance.get_run_records(failed, limit=MOST_RUNS)
-        if record.dagster_run.is_complete_and_waiting_to_retry
-        and now.timestamp() - (record.end_time or now.timestamp()) >= OVERDUE.total_seconds()
-    }
+    return [
+        record.dagster_run
+        for record in waiting_retries(instance, now)
+        if now.timestamp() - (record.end_time or now.timestamp()) >= OVERDUE.total_seconds()
+    ]
+
+
+def waiting_retries(instance: dg.DagsterInstance, now: datetime, backfill_id: str | None = None) -> list[dg.RunRecord]:
+    """Runs that are to be started again and were not yet; with `backfill_id` those of one backfill."""
+    tags = {WILL_RETRY_TAG: "true"} | ({} if backfill_id is None else {BACKFILL_ID_TAG: backfill_id})
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags=tags, updated_after=now - LOOK_BACK)
+    records = instance.get_run_records(failed, limit=MOST_RUNS)
+    return [record for record in records if record.dagster_run.is_complete_and_waiting_to_retry]
+
+
+def reopen_backfills(instance: dg.DagsterInstance, waiting: Iterable[dg.DagsterRun]) -> list[str]:
+    """Open the backfills again that the daemon ended although these runs of theirs wait for a retry; their ids.
+
+    The daemon works out anew what is made and what failed whenever it looks at an open one. A backfill that a person
+    has cancelled stays so.
+    """
+    opened: list[str] = []
+    for backfill_id in sorted({run.tags[BACKFILL_ID_TAG] for run in waiting if BACKFILL_ID_TAG in run.tags}):
+        stored = instance.get_backfill(backfill_id)
+        if stored is None or not stored.is_asset_backfill or stored.status != BulkActionStatus.COMPLETED_FAILED:
+            continue
+        instance.update_backfill(stored._replace(status=BulkActionStatus.REQUESTED, backfill_end_timestamp=None))
+        opened.append(backfill_id)
+    return opened
 
 
 def put_back(instance: dg.DagsterInstance, run_ids: set[str]) -> bool:

@@ -28,6 +28,7 @@ from orchestration.launch import LOG_FILE
 from orchestration.quiet_streams import streams_to_file
 from resources.database.schema import require_current
 from resources.database.session import Database, open_database
+from sensors.lost_retries import waiting_retries
 
 POLL_S = 5.0
 Watch = Callable[[Status], None]
@@ -171,7 +172,7 @@ def list_backfills(*, limit: int = 20, environment: Environment | None = None) -
     """
     used = environment or Environment.read()
     with open_instance(used) as instance:
-        return [(record.backfill, _state(used, record)) for record in records.newest(instance, limit)]
+        return [(record.backfill, _state(used, instance, record)) for record in records.newest(instance, limit)]
 
 
 @contextmanager
@@ -248,11 +249,14 @@ def _work(
 
 def _status(environment: Environment, instance: dg.DagsterInstance, record: Record) -> Status:
     backfill = record.backfill
-    return _status_of(backfill, _state(environment, record), read_outcome(instance, backfill), record.error)
+    state = _state(environment, instance, record)
+    return _status_of(backfill, state, read_outcome(instance, backfill), record.error)
 
 
-def _state(environment: Environment, record: Record) -> State:
+def _state(environment: Environment, instance: dg.DagsterInstance, record: Record) -> State:
     backfill = record.backfill
+    if record.state == "failed" and waiting_retries(instance, datetime.now(UTC), backfill.id):
+        return "running"  # the daemon ended it too early; the sensor of lost retries opens it again
     if backfill.way == "in_process" and record.state == "running" and not is_worked_on(environment, backfill.id):
         return "interrupted"
     return record.state

@@ -10,8 +10,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
+import yaml
 from backfill.tasks import Tasks
+from dagster import RunsFilter
+from dagster._core.execution.backfill import BulkActionStatus
 
 from orchestration import backfill
 
@@ -20,15 +24,22 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 NUMBER = int(os.environ.get("PROMPTORY_BACKFILL_TASKS", "50"))
 READY_S = 120.0
 DONE_S = 600.0
-# Only the assets: the sensors would start the same work by themselves.
+# Only the assets: the sensors would start the same work by themselves, but for the one that looks after retries.
 LOCATION = """
 import dagster as dg
+from datetime import timedelta
 from orchestration import definitions
+from sensors import lost_retries
 
+lost_retries.OVERDUE = timedelta(seconds=5)
+lost_retries.lost_retries._min_interval = 5
 defs = dg.Definitions(
-    assets=definitions.defs.assets, resources=definitions.defs.resources, executor=dg.in_process_executor
+    assets=definitions.defs.assets, resources=definitions.defs.resources, executor=dg.in_process_executor,
+    sensors=[lost_retries.lost_retries],
 )
 """
+# As in the checkout's dagster.yaml.
+RETRIES = {"run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}}
 # See docs/backfill.md: on a busy machine the daemon is there before its code location is.
 PATIENT = {"DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR": "1"}
 LAUNCHER = """
@@ -55,6 +66,8 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tasks:
     made = Tasks(tmp_path)
     made.prepare(monkeypatch)
     made.add(*(f"task_{number:03d}" for number in range(NUMBER)))
+    with (made.root / "home/dagster/dagster.yaml").open("a") as config:
+        yaml.safe_dump(RETRIES, config)
     with made.instance():
         pass  # Dagster's own processes that make an instance's files at once stumble over each other's migrations
     return made
@@ -186,3 +199,31 @@ def test_a_process_killed_between_runs_goes_on_with_the_same_key(tasks: Tasks) -
     status = backfill.status("k")
     assert (status.state, status.done, status.failed) == ("succeeded", 3 * NUMBER, ())
     assert len(backfill.list_backfills()) == 1
+
+
+def test_one_that_is_ended_while_a_run_died_goes_on(tasks: Tasks, daemon: Path) -> None:
+    """Dagster's daemon can take a backfill for ended in the moment in which a run is being marked as failed."""
+    started = backfill.launch(["dataset", "prompt_version", "evaluation"], key="early")
+    with tasks.instance() as instance:
+        assert _until(lambda: bool(_workers(instance, started.id)), DONE_S), daemon.read_text()[-6000:]
+        stored = instance.get_backfill(started.id)
+        assert stored is not None
+        instance.update_backfill(stored.with_status(BulkActionStatus.COMPLETED_FAILED).with_end_timestamp(time.time()))
+        os.kill(_workers(instance, started.id)[0], signal.SIGKILL)
+        failed = RunsFilter(tags={"dagster/backfill": started.id}, statuses=[dg.DagsterRunStatus.FAILURE])
+        assert _until(lambda: bool(instance.get_runs(failed)), DONE_S), daemon.read_text()[-6000:]
+
+    status = backfill.wait("early", timeout_s=DONE_S)
+
+    assert (status.state, status.done, status.failed) == ("succeeded", 3 * NUMBER, ()), daemon.read_text()[-6000:]
+
+
+def _workers(instance: dg.DagsterInstance, backfill_id: str) -> list[int]:
+    """The processes of the backfill's runs that are under way."""
+    wanted = RunsFilter(tags={"dagster/backfill": backfill_id}, statuses=[dg.DagsterRunStatus.STARTED])
+    events = [
+        entry.dagster_event
+        for run in instance.get_runs(wanted)
+        for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_START)
+    ]
+    return [event.pid for event in events if event is not None and event.pid is not None]
