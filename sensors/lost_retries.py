@@ -31,7 +31,7 @@ CURSOR = f"EVENT_LOG_CONSUMER_CURSOR-{DagsterEventType.RUN_FAILURE.value}"
     ),
 )
 def lost_retries(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Put the daemon's cursor back before the failures it passed over; it starts no run twice."""
+    """Open what was ended too early, and put the daemon's cursor back before the failures; no run starts twice."""
     overdue = overdue_retries(context.instance, datetime.now(UTC))
     if not overdue:
         return dg.SkipReason("Every run that is to be started again was.")
