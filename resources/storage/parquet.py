@@ -24,14 +24,14 @@ Filter = tuple[str, str, Any]
 """Column, operator, value; as `pyarrow.parquet.filters_to_expression` reads them."""
 
 
-def read_batches(stream: IO[bytes], rows: int, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+def read_batches(stream: IO[bytes], rows: int) -> Iterator[pa.RecordBatch]:
     """The table in `stream`, at most `rows` rows at once.
 
     Raises:
         OSError, pyarrow.ArrowException: it is damaged, or cannot be read.
     """
     with _opened(stream) as file:
-        yield from file.iter_batches(batch_size=rows, columns=columns, use_threads=False)
+        yield from file.iter_batches(batch_size=rows, use_threads=False)
 
 
 def read_row_group(path: UPath, group: int, columns: list[str] | None = None) -> pa.Table:
@@ -55,12 +55,11 @@ def read_table(path: UPath, columns: list[str] | None = None, filters: Sequence[
         StateUnavailableError: the store does not answer.
     """
     with open_to_read(path) as stream, _opened(stream) as file:
-        table = _read_all(file, columns) if filters is None else _read_matching(file, columns, filters)
+        if filters is None:
+            table = file.read(columns=columns, use_threads=False)
+        else:
+            table = _read_matching(file, columns, filters)
     return table if columns is None else table.select(columns)
-
-
-def _read_all(file: pq.ParquetFile, columns: list[str] | None) -> pa.Table:
-    return file.read(columns=columns, use_threads=False)
 
 
 def _read_matching(file: pq.ParquetFile, columns: list[str] | None, filters: Sequence[Filter]) -> pa.Table:
